@@ -1,0 +1,21 @@
+"""Errors that name the rule, the value got and the remedy; the command line prints them bare."""
+
+
+class GanvasError(ValueError):
+    """A fault that the user can mend; its message needs no traceback."""
+
+
+class ConfigError(GanvasError):
+    """A config that can't be run: unknown key, wrong type, out of range, impossible pair."""
+
+
+class DataError(GanvasError):
+    """Image data that is missing, unreadable or not what the config says."""
+
+
+class CheckpointError(GanvasError):
+    """A checkpoint that is missing, damaged or of another model."""
+
+
+class RunError(GanvasError):
+    """A run folder that is missing, damaged or in use."""

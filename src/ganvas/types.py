@@ -1,0 +1,68 @@
+"""The frozen values that travel between data, models, losses and callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ImageShape = tuple[int, int, int]
+"""(channels, height, width)."""
+
+ValueRange = tuple[float, float]
+"""The lowest and highest pixel value a model wants: (0, 1) or (-1, 1)."""
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch on the training device.
+
+    Attributes:
+        x: float images `(B, C, H, W)` in the value range that the model declared.
+        y: integer labels `(B,)`, or None for unlabelled data.
+        start: position of the first image of the *global* batch in its split's order.
+        offset: position of this rank's first image within the global batch.
+    """
+
+    x: Tensor
+    y: Tensor | None = None
+    start: int = 0
+    offset: int = 0
+
+    def __len__(self) -> int:
+        return self.x.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianPosterior:
+    """q(z|x) = N(mu, diag exp(log_var)), as an encoder returns it.
+
+    Attributes:
+        mu: means `(B, Z)`.
+        log_var: log variances `(B, Z)`.
+    """
+
+    mu: Tensor
+    log_var: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Z = mu + exp(log_var / 2) · noise (Kingma & Welling 2014, eq. 4), `(B, Z)`."""
+        return self.mu + (0.5 * self.log_var).exp() * noise
+
+
+@dataclass(frozen=True, slots=True)
+class LossTerms:
+    """What a loss returns: the objective to minimise and the parts to log.
+
+    Attributes:
+        total: scalar objective.
+        parts: scalars by name, logged as `train/<name>`, `val/<name>`, `test/<name>`.
+    """
+
+    total: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
