@@ -1,0 +1,119 @@
+"""What models, data, loggers and tools promise each other; nothing here knows a concrete class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from ganvas.types import GaussianPosterior, ImageShape, Split
+
+Schedule = Callable[[int], float]
+"""A value that depends on the step (batches consumed so far)."""
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """A model with an encoder."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Images `(B, C, H, W)` to their codes `(B, Z)` (posterior means where there are any)."""
+
+
+@runtime_checkable
+class HasPosterior(Protocol):
+    """A model whose encoder returns a distribution."""
+
+    def posterior(self, x: Tensor) -> GaussianPosterior:
+        """Images `(B, C, H, W)` to q(z|x)."""
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """A model with a decoder or generator."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Codes `(B, Z)` to images `(B, C, H, W)` in the model's value range."""
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """A model that maps an image to its reconstruction."""
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Images `(B, C, H, W)` to reconstructions of the same shape and value range."""
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A model that draws new images."""
+
+    def sample(self, num: int, *, noise: Tensor | None = None, seed: int = 0) -> Tensor:
+        """`num` new images `(num, C, H, W)` in the model's value range.
+
+        Args:
+            num: how many.
+            noise: codes `(num, Z)`; drawn from the prior with `seed` where None.
+            seed: of the draw.
+        """
+
+
+class Encoder(Protocol):
+    """Factory of a network from images to vectors: encoders and critics."""
+
+    def __call__(self, *, image_shape: ImageShape, num_outputs: int) -> nn.Module:
+        """A module from `(B, C, H, W)` to `(B, num_outputs)`."""
+
+
+class Decoder(Protocol):
+    """Factory of a network from vectors to images: decoders and generators."""
+
+    def __call__(self, *, num_inputs: int, image_shape: ImageShape) -> nn.Module:
+        """A module from `(B, num_inputs)` to `(B, C, H, W)`."""
+
+
+class ImageSource(Protocol):
+    """Where images come from; what a user's own data set implements (see `ganvas.data`)."""
+
+    @property
+    def image_shape(self) -> ImageShape:
+        """(channels, height, width) of every image after decoding."""
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes, or None for unlabelled data."""
+
+    def count(self, split: Split) -> int | None:
+        """Images in "train" or "test"; None where only the files could tell and they are absent."""
+
+    def fingerprint(self) -> str:
+        """A hash of the content; raises `DataError` where files are missing."""
+
+    def read(self, split: Split) -> tuple[np.ndarray, np.ndarray | None]:
+        """uint8 images `(N, C, H, W)` and integer labels `(N,)` or None."""
+
+
+@runtime_checkable
+class LogsImages(Protocol):
+    """A logger that shows pictures."""
+
+    def log_images(self, name: str, image: np.ndarray, *, step: int) -> None:
+        """One uint8 picture `(H, W, 3)` under `name`."""
+
+
+class Recorder(Protocol):
+    """Takes the figures and pictures of a run (the run record and every logger behind it)."""
+
+    def log_metrics(
+        self, values: Mapping[str, float], *, step: int, images_seen: int, seconds: float
+    ) -> None:
+        """Values by name at one step."""
+
+    def log_trace(self, steps: Sequence[int], columns: Mapping[str, Sequence[float]]) -> None:
+        """Loss parts of consecutive steps, NaN where a part was absent in a step."""
+
+    def log_images(self, name: str, image: np.ndarray, *, step: int) -> None:
+        """One uint8 picture `(H, W, 3)`, kept as `samples/<name>-<step>.png`."""
