@@ -27,12 +27,14 @@ class Batch:
         y: integer labels `(B,)`, or None for unlabelled data.
         start: position of the first image of the *global* batch in its split's order.
         offset: position of this rank's first image within the global batch.
+        total: size of the global batch over all ranks; 0 stands for `len(x)` (one rank).
     """
 
     x: Tensor
     y: Tensor | None = None
     start: int = 0
     offset: int = 0
+    total: int = 0
 
     def __len__(self) -> int:
         return self.x.shape[0]

@@ -1,0 +1,1 @@
+"""Network parts: sized by the model that asks for them, free of training code."""

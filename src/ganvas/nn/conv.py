@@ -1,0 +1,123 @@
+"""Strided convolutions down, transposed convolutions up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from ganvas.types import ImageShape
+
+Norm = Callable[[int], nn.Module]
+
+
+def halved_sizes(size: int, num_halvings: int) -> list[int]:
+    """`[size, size // 2, …]`; raises ValueError where nothing would be left."""
+    sizes = [size >> i for i in range(num_halvings + 1)]
+    if sizes[-1] < 1:
+        raise ValueError(
+            f"{num_halvings} halvings need images of at least {1 << num_halvings} pixels a side, "
+            f"got {size}; use fewer channels entries or a larger dataset.image_size"
+        )
+    return sizes
+
+
+class ConvEncoder(nn.Module):
+    """Images to vectors: 4×4 convolutions of stride 2, then a dense layer.
+
+    Args:
+        image_shape: (C, H, W); any size of at least 2^len(channels).
+        num_outputs: width of the result.
+        channels: feature maps of each convolution; each halves the size, rounding down.
+        hidden: width of a dense layer before the last one; None for none.
+        activation: factory of the activation.
+        norm: factory of a normalisation from the number of channels; None for none.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_shape: ImageShape,
+        num_outputs: int,
+        channels: Sequence[int],
+        hidden: int | None = None,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        norm: Norm | None = None,
+    ) -> None:
+        super().__init__()
+        num_channels, height, width = image_shape
+        layers: list[nn.Module] = []
+        for num_in, num_out in pairwise([num_channels, *channels]):
+            layers.append(nn.Conv2d(num_in, num_out, 4, stride=2, padding=1))
+            layers += [norm(num_out)] if norm else []
+            layers.append(activation())
+        depth = len(channels)
+        num_features = (
+            channels[-1] * halved_sizes(height, depth)[-1] * halved_sizes(width, depth)[-1]
+        )
+        layers.append(nn.Flatten())
+        if hidden:
+            layers += [nn.Linear(num_features, hidden), activation()]
+        layers.append(nn.Linear(hidden or num_features, num_outputs))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, C, H, W)` to `(B, num_outputs)`."""
+        return self.layers(x)
+
+
+class ConvDecoder(nn.Module):
+    """Vectors to images: a dense layer, then 4×4 transposed convolutions of stride 2.
+
+    The mirror of `ConvEncoder`: `channels` are given in the encoder's order (from the image
+    inwards), and odd sizes are met again by output padding.
+
+    Args:
+        num_inputs: width of the code.
+        image_shape: (C, H, W) of the result.
+        channels: feature maps, from the image side inwards.
+        hidden: width of a dense layer after the code; None for none.
+        activation: factory of the activation.
+        norm: factory of a normalisation from the number of channels; None for none.
+        output: factory of the last activation; None leaves the values unbounded (logits).
+    """
+
+    def __init__(
+        self,
+        *,
+        num_inputs: int,
+        image_shape: ImageShape,
+        channels: Sequence[int],
+        hidden: int | None = None,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        norm: Norm | None = None,
+        output: Callable[[], nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        depth = len(channels)
+        heights = halved_sizes(image_shape[1], depth)[::-1]
+        widths = halved_sizes(image_shape[2], depth)[::-1]
+        start = (channels[-1], heights[0], widths[0])
+        layers: list[nn.Module] = []
+        if hidden:
+            layers += [nn.Linear(num_inputs, hidden), activation()]
+        layers.append(nn.Linear(hidden or num_inputs, start[0] * start[1] * start[2]))
+        layers += [nn.Unflatten(1, start), activation()]
+        maps = [*channels[::-1], image_shape[0]]
+        for i, (num_in, num_out) in enumerate(pairwise(maps)):
+            padding = (heights[i + 1] - 2 * heights[i], widths[i + 1] - 2 * widths[i])
+            layers.append(
+                nn.ConvTranspose2d(num_in, num_out, 4, stride=2, padding=1, output_padding=padding)
+            )
+            if i + 1 < depth:
+                layers += [norm(num_out)] if norm else []
+                layers.append(activation())
+        self.layers = nn.Sequential(*layers)
+        self.output = output() if output else nn.Identity()
+
+    def forward(self, z: Tensor) -> Tensor:
+        """`(B, num_inputs)` to `(B, C, H, W)`."""
+        return self.output(self.layers(z))
