@@ -1,0 +1,1 @@
+"""LightningModules: two bases (one objective; a game between two sides) and the methods on them."""
