@@ -1,5 +1,5 @@
-# Two commands for a fresh clone: `make demo` and `make test`. They share .venv; the second time they are quick,
-# because a stamp file says which pyproject.toml and constraints.txt the environment was installed from.
+# Two commands for a fresh clone: `make demo` and `make test`. They share .venv and are quick the
+# second time: a stamp file remembers the pyproject.toml and constraints.txt it was installed from.
 
 PYTHON ?= python3
 VENV := .venv

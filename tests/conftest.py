@@ -21,9 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     data_dir = os.environ.get("GANVAS_DATA_DIR")
     if data_dir and (Path(data_dir) / MNIST_FILE).exists():
         return
-    skip = pytest.mark.skip(
-        reason=f"no {MNIST_FILE} under GANVAS_DATA_DIR={data_dir or '(not set)'}"
-    )
+    where = f"GANVAS_DATA_DIR={data_dir or '(not set)'}"
+    skip = pytest.mark.skip(reason=f"no {MNIST_FILE} under {where}")
     for item in items:
         if item.get_closest_marker("mnist"):
             item.add_marker(skip)
@@ -51,7 +50,7 @@ def _refuse_if_remote(host: object) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_network() -> Iterator[None]:
-    """Every name but this machine's fails to resolve, at once, as on a machine without a network."""
+    """Every name but this machine's fails to resolve, as on a machine without a network."""
     resolve, connect = socket.getaddrinfo, socket.socket.connect
 
     def local_getaddrinfo(host: object, *args: object, **kwargs: object) -> object:
@@ -71,17 +70,17 @@ def _no_network() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _same_state_after() -> Iterator[None]:
-    """Puts back random generators and deterministic mode, without importing torch for their sake."""
+    """Puts back random generators and deterministic mode, without importing torch for them."""
     variables = {name: os.environ.get(name) for name in VOLATILE_VARIABLES}
     python_state = random.getstate()
     torch = sys.modules.get("torch")
     numpy = sys.modules.get("numpy")
     torch_state = torch.get_rng_state() if torch else None
-    numpy_state = numpy.random.get_state() if numpy else None  # noqa: NPY002 (the global state is meant)
+    numpy_state = numpy.random.get_state() if numpy else None
     yield
     random.setstate(python_state)
     if numpy:
-        numpy.random.set_state(numpy_state)  # noqa: NPY002
+        numpy.random.set_state(numpy_state)
     if torch:
         torch.set_rng_state(torch_state)
     if torch := sys.modules.get("torch"):

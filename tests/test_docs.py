@@ -1,4 +1,4 @@
-"""Every `ganvas train …` that README.md and docs/ show is a command that composes; every link leads somewhere."""
+"""Every `ganvas train …` that README.md and docs/ show composes; every link leads somewhere."""
 
 from __future__ import annotations
 
