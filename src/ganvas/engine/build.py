@@ -1,0 +1,164 @@
+"""From plain config to live objects: data, model, callbacks, trackers.
+
+A model's constructor says which groups it takes: every parameter that has the name of a config
+group is filled with what that group builds. A group that the model does not take, or one that it
+lacks, is an impossible pair.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ganvas.engine.settings import TrainSettings
+from ganvas.engine.targets import check_node, locate
+from ganvas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ganvas.data import ImageData
+    from ganvas.models.base import GenerativeModule
+
+MODEL_GROUPS = ("network", "loss", "likelihood", "penalty", "optimizer", "features")
+DATA_ONLY_IN_SOURCE = frozenset({"root", "image_size", "source"})
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A config whose keys, types and targets are known to be good.
+
+    Attributes:
+        settings: the typed sections.
+        config: the same as plain, resolved containers: what a run records.
+        choices: chosen option by group.
+        trust: trusted modules.
+    """
+
+    settings: TrainSettings
+    config: dict[str, Any]
+    choices: dict[str, str]
+    trust: tuple[str, ...]
+
+
+def instantiate(node: Any) -> Any:
+    """Hydra's instantiation of a node that was checked before."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate as hydra_instantiate
+
+    try:
+        return hydra_instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):
+            raise error.__cause__ from error
+        raise
+
+
+def build_data(checked: Checked) -> ImageData:
+    """The data set, with no file touched yet.
+
+    Raises:
+        ConfigError: for values out of range.
+    """
+    from ganvas.data import ImageData
+
+    node = checked.config["dataset"]
+    kept = {k: v for k, v in node.items() if k not in DATA_ONLY_IN_SOURCE}
+    return ImageData(
+        instantiate(node["source"]), cache_dir=checked.settings.paths.cache_dir, **kept
+    )
+
+
+def check_groups(checked: Checked) -> None:
+    """Keys, types and targets of every node with a `_target_`, and the model's groups.
+
+    Raises:
+        ConfigError: all faults of one node, one line each.
+    """
+    config, trust = checked.config, checked.trust
+    for group, node in config.items():
+        if not isinstance(node, dict) or group in ("model", "dataset", "paths", "trainer"):
+            continue
+        check_node(node, key=group, trust=trust)
+    if schedule := config["trainer"].get("lr_schedule"):
+        check_node(schedule, key="trainer.lr_schedule", trust=trust)
+    _check_dataset(config["dataset"], trust)
+    target = locate(config["model"].get("_target_", ""), key="model._target_", trust=trust)
+    parameters = inspect.signature(target).parameters
+    _check_pairs(checked, set(parameters))
+    given = [g for g in (*MODEL_GROUPS, "image_shape", "num_classes") if g in parameters]
+    check_node(config["model"], key="model", trust=trust, given=given)
+
+
+def _check_dataset(node: dict[str, Any], trust: Sequence[str]) -> None:
+    from ganvas.data import ImageData
+    from ganvas.engine.targets import check_arguments
+
+    check_node(node["source"], key="dataset.source", trust=trust)
+    kept = {k: v for k, v in node.items() if k not in DATA_ONLY_IN_SOURCE}
+    check_arguments(ImageData, kept, key="dataset", given=["source", "cache_dir"])
+
+
+def _check_pairs(checked: Checked, wanted: set[str]) -> None:
+    model = checked.choices.get("model", "this model")
+    for group in MODEL_GROUPS:
+        node = checked.config.get(group)
+        if node is not None and group not in wanted:
+            chosen = checked.choices.get(group, group)
+            raise ConfigError(
+                f"{group}={chosen}: model={model} takes no {group}; leave {group}= out, "
+                f"or choose a model that does"
+            )
+
+
+def build_model(checked: Checked, data: ImageData) -> GenerativeModule:
+    """The model with everything it takes injected, on the current default device.
+
+    Raises:
+        ConfigError: where a constructor refuses a value, or a group does not fit the model.
+    """
+    node = checked.config["model"]
+    target = locate(node["_target_"], key="model._target_", trust=checked.trust)
+    parameters = inspect.signature(target).parameters
+    injected: dict[str, Any] = {}
+    if "image_shape" in parameters:
+        injected["image_shape"] = tuple(data.image_shape)
+    if "num_classes" in parameters:
+        injected["num_classes"] = data.num_classes
+    for group in MODEL_GROUPS:
+        if group in parameters and checked.config.get(group) is not None:
+            injected[group] = _built(checked.config[group], group)
+    _check_roles(checked, injected, parameters)
+    own = {k: v for k, v in node.items() if k not in ("_target_",)}
+    try:
+        own = {k: instantiate(v) if isinstance(v, dict | list) else v for k, v in own.items()}
+        return target(**own, **injected)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"model={checked.choices.get('model', '?')}: {error}") from error
+
+
+def _built(node: Any, group: str) -> Any:
+    try:
+        return instantiate(node)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"{group}.{error}") from error
+
+
+def _check_roles(
+    checked: Checked, injected: dict[str, Any], parameters: Any
+) -> None:
+    """The parts a network or optimizer must have, and the kind a loss must be of, from the hints."""
+    from ganvas.engine.roles import role_fault
+
+    for group, value in injected.items():
+        if group not in MODEL_GROUPS:
+            continue
+        fault = role_fault(value, parameters[group].annotation, model=checked)
+        if fault:
+            chosen = checked.choices.get(group, group)
+            model = checked.choices.get("model", "this model")
+            raise ConfigError(f"{group}={chosen} does not fit model={model}: {fault}")

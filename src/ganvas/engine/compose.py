@@ -1,0 +1,183 @@
+"""Hydra's composition, with its errors turned into the rule, the value got and the remedy.
+
+Nothing here imports torch: a misspelt key must be refused at once and leave nothing behind.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ganvas.errors import ConfigError
+from ganvas.paths import config_dir
+
+RESERVED = frozenset({"hydra"})
+
+
+@dataclass(frozen=True)
+class Composed:
+    """One composed job.
+
+    Attributes:
+        config: all groups, interpolations not yet resolved, without Hydra's own node.
+        choices: chosen option by group, e.g. `{"model": "vae"}`.
+        overrides: as typed.
+    """
+
+    config: DictConfig
+    choices: dict[str, str]
+    overrides: list[str]
+
+
+def compose(
+    overrides: Sequence[str], *, name: str = "train", search: Sequence[str | Path] = ()
+) -> Composed:
+    """Compose `conf/<name>.yaml` with overrides.
+
+    Args:
+        overrides: in Hydra's grammar.
+        name: the primary config.
+        search: more folders with groups (`--config-dir`).
+
+    Raises:
+        ConfigError: for an unknown key or option, a syntax error, a broken interpolation.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+
+    extra = [_search_path(search)] if search else []
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
+            full = hydra_compose(name, [*extra, *overrides], return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error, list(overrides), name, search)) from error
+    choices = {
+        group: option
+        for group, option in full.hydra.runtime.choices.items()
+        if option and not group.startswith("hydra/")
+    }
+    with_hydra = OmegaConf.to_container(full, resolve=False)
+    assert isinstance(with_hydra, dict)
+    plain = {key: value for key, value in with_hydra.items() if key not in RESERVED}
+    config = OmegaConf.create(plain)
+    named = {group.split("@")[0].lstrip("/"): option for group, option in choices.items()}
+    return Composed(config, named, list(overrides))
+
+
+def _search_path(search: Sequence[str | Path]) -> str:
+    return "hydra.searchpath=[" + ",".join(f"'file://{Path(p).resolve()}'" for p in search) + "]"
+
+
+def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of every job that Hydra's basic sweeper would make of `overrides`."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    except HydraException as error:
+        raise ConfigError(_first_line(error)) from error
+    return [job for batch in batches for job in batch]
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The config as plain containers, every interpolation resolved.
+
+    Raises:
+        ConfigError: for a missing value or an interpolation to nowhere.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_first_line(error)) from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def suggest(word: str, known: Sequence[str]) -> str:
+    """`; did you mean "beta"?`, or the known names where none is near."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean `{near[0]}`?"
+    return f"; there are: {', '.join(sorted(known))}" if known else ""
+
+
+def options(group: str, *, search: Sequence[str | Path] = ()) -> list[str]:
+    """Names of a config group's files; those with a leading underscore are shared parts."""
+    folders = [config_dir() / group, *(Path(p) / group for p in search)]
+    return sorted(
+        path.stem
+        for folder in folders
+        if folder.is_dir()
+        for path in folder.glob("*.yaml")
+        if not path.stem.startswith("_")
+    )
+
+
+def _explain(
+    error: Exception, overrides: list[str], name: str, search: Sequence[str | Path]
+) -> str:
+    text = str(error)
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(match[1], overrides, name, search)
+    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        known = options(match[1].lstrip("/"), search=search)
+        group = match[1].lstrip("/")
+        return f"{group}={match[2]}: no such {group}{suggest(match[2], known)}"
+    return _first_line(error)
+
+
+def _unknown_key(
+    key: str, overrides: list[str], name: str, search: Sequence[str | Path]
+) -> str:
+    kept = [o for o in overrides if o.lstrip("+~").split("=")[0] != key]
+    if len(kept) == len(overrides):
+        return f"`{key}`: no such key"
+    node: Any = compose(kept, name=name, search=search).config
+    *parents, last = key.split("@")[0].split(".")
+    for depth, part in enumerate(parents):
+        if not isinstance(node, DictConfig) or part not in node:
+            last = part
+            parents = parents[:depth]
+            break
+        node = node._get_node(part)
+    keys = [str(k) for k in node] if isinstance(node, DictConfig) else []
+    if not parents:
+        keys += [p.name for p in config_dir().iterdir() if p.is_dir()]
+    hint = suggest(last, keys)
+    if "did you mean" not in hint:
+        elsewhere = [path for path in _key_paths(node_root(name, kept, search)) if
+                     path.rsplit(".", 1)[-1] == last]
+        hint = f"; did you mean `{elsewhere[0]}`?" if elsewhere else hint
+    return f"`{key}`: no such key{hint}"
+
+
+def node_root(name: str, overrides: list[str], search: Sequence[str | Path]) -> DictConfig:
+    """The composed config of overrides that are known to be good."""
+    return compose(overrides, name=name, search=search).config
+
+
+def _key_paths(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in node:
+        path = f"{prefix}{key}"
+        yield path
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():
+            yield from _key_paths(child, f"{path}.")
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])

@@ -1,0 +1,195 @@
+"""The typed sections of the config: their keys, types and ranges, in one place.
+
+Sections with a `_target_` are checked against that class's own signature instead (`targets`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from ganvas.engine.compose import suggest
+from ganvas.errors import ConfigError
+
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[int, Field(ge=0)]
+Precision = Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(str)]
+
+
+class Section(BaseModel):
+    """Abstract: no unknown keys, no silent conversion, no change once made."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Checkpointing(Section):
+    """When checkpoints are written and which are kept."""
+
+    every_n_steps: Positive | None = None
+    keep: NonNegative = 0
+    monitor: str | None = None
+    mode: Literal["min", "max"] | None = None
+
+
+class EarlyStopping(Section):
+    """Stop once the monitor has not improved by `min_delta` for `patience` validations."""
+
+    patience: Positive
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    monitor: str | None = None
+
+
+class TrainerSettings(Section):
+    """The `trainer` group."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: Positive = 1
+    num_nodes: Positive = 1
+    sync_batchnorm: bool = False
+    precision: Precision = "32"
+    max_epochs: Positive | None = 10
+    max_steps: Positive | None = None
+    deterministic: bool | Literal["warn"] | None = None
+    compile: bool = False
+    num_threads: Positive | None = None
+    gradient_clip_val: Annotated[float, Field(gt=0)] | None = None
+    accumulate_grad_batches: Positive = 1
+    lr_schedule: dict[str, Any] | None = None
+    early_stopping: EarlyStopping | None = None
+    check_val_every_n_epoch: Positive = 1
+    val_check_interval: Positive | None = None
+    log_every_n_steps: Positive = 50
+    progress_bar: bool = True
+    checkpoint: Checkpointing = Checkpointing()
+
+    @model_validator(mode="after")
+    def _pairs(self) -> TrainerSettings:
+        if self.max_epochs is None and self.max_steps is None:
+            raise ValueError("max_epochs and max_steps can't both be null; set one of them")
+        if self.accelerator == "cpu" and self.precision == "16-mixed":
+            raise ValueError("precision=16-mixed needs a GPU; on the CPU use 32 or bf16-mixed")
+        if self.accelerator == "cpu" and self.sync_batchnorm:
+            raise ValueError("sync_batchnorm=true needs GPUs; set it to false on the CPU")
+        return self
+
+
+class Paths(Section):
+    """The `paths` group."""
+
+    runs_dir: str
+    data_dir: str
+    cache_dir: str
+    weights_dir: str
+
+
+class TrainSettings(Section):
+    """The top level of `conf/train.yaml`."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    name: str | None = None
+    tags: list[str] = []
+    notes: str | None = None
+    test: bool = True
+    resume: str | None = None
+    init_from: str | None = None
+    checkpoint: str = "best"
+    check: bool = False
+    full_error: bool = False
+    trust: list[str] = []
+    paths: Paths
+    trainer: TrainerSettings
+    dataset: dict[str, Any]
+    model: dict[str, Any]
+    network: dict[str, Any] | None = None
+    loss: dict[str, Any] | None = None
+    likelihood: dict[str, Any] | None = None
+    penalty: dict[str, Any] | None = None
+    optimizer: dict[str, Any] | None = None
+    metrics: dict[str, Any] | None = None
+    features: dict[str, Any] | None = None
+    callbacks: dict[str, Any] | None = None
+    logger: dict[str, Any]
+
+
+class OptionalPaths(Section):
+    """Folders of `ganvas evaluate`; None stands for the run's own."""
+
+    data_dir: str | None = None
+    cache_dir: str | None = None
+
+
+class EvaluateSettings(Section):
+    """`conf/evaluate.yaml`."""
+
+    run: str
+    checkpoint: str
+    split: Literal["test", "val"]
+    batch_size: Positive | None
+    accelerator: Literal["auto", "cpu", "gpu"]
+    seed: NonNegative
+    paths: OptionalPaths
+    full_error: bool
+    trust: list[str]
+
+
+class SampleSettings(Section):
+    """`conf/sample.yaml`."""
+
+    run: str
+    checkpoint: str
+    n: Positive
+    seed: NonNegative
+    format: Literal["grid", "png", "npz"]
+    out: str | None
+    accelerator: Literal["auto", "cpu", "gpu"]
+    full_error: bool
+    trust: list[str]
+
+
+S = TypeVar("S", bound=Section)
+
+
+def validate(section: type[S], values: dict[str, Any], *, prefix: str = "") -> S:
+    """`values` as a `section`.
+
+    Raises:
+        ConfigError: one line for each fault, naming the key, the value got and the rule.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(explain(error, prefix=prefix, known=_known(section))) from error
+
+
+def explain(error: ValidationError, *, prefix: str, known: dict[str, list[str]]) -> str:
+    """Pydantic's findings as `key: rule, got value`, one line each."""
+    lines: dict[str, str] = {}
+    for item in error.errors(include_url=False):
+        parts = [str(p) for p in item["loc"] if not str(p).startswith(("function-", "literal["))]
+        parts = [p for p in parts if p not in _UNION_BRANCHES]
+        key = ".".join([prefix, *parts] if prefix else parts)
+        if item["type"] == "extra_forbidden":
+            hint = suggest(parts[-1], known.get(".".join(parts[:-1]), []))
+            lines[key] = f"`{key}`: no such key{hint}"
+        elif item["type"] == "missing":
+            lines[key] = f"`{key}`: a value is required"
+        elif item["type"] == "value_error":
+            lines[key] = f"{key}: {item['ctx']['error']}" if key else str(item["ctx"]["error"])
+        else:
+            rule = item["msg"].replace("Input should", "should")
+            lines.setdefault(key, f"{key}: {rule}, got {item['input']!r}")
+    return "\n".join(lines.values())
+
+
+_UNION_BRANCHES = frozenset({"bool", "int", "float", "str", "EarlyStopping", "dict[str,any]"})
+
+
+def _known(section: type[BaseModel]) -> dict[str, list[str]]:
+    """Key names by dotted path of the section, for suggestions."""
+    known = {"": list(section.model_fields)}
+    for name, field in section.model_fields.items():
+        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                known |= {f"{name}.{k}".rstrip("."): v for k, v in _known(kind).items()}
+    return known

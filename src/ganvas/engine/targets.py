@@ -1,0 +1,238 @@
+"""What a `_target_` may name, and whether its arguments fit.
+
+Not a list of prefixes (a function under `torch.` can run a shell command) but a check of the
+resolved object: a class of a kind that experiments are made of, or anything that a module trusted
+on the command line or by `GANVAS_TRUST` defines itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+
+from ganvas.engine.compose import suggest
+from ganvas.engine.settings import explain
+from ganvas.errors import ConfigError
+
+PLAIN_PACKAGES = frozenset({"torch", "torchvision", "torchmetrics", "pytorch_lightning"})
+OUR_PACKAGES = tuple(
+    f"ganvas.{name}."
+    for name in ("nn", "losses", "data", "metrics", "models", "callbacks", "tracking")
+)
+INSTANTIATE_KEYS = frozenset({"_target_", "_partial_", "_recursive_", "_convert_"})
+
+
+def trusted_modules(extra: Sequence[str]) -> tuple[str, ...]:
+    """Modules that `_target_` may name besides the known packages; never read from a run."""
+    listed = os.environ.get("GANVAS_TRUST", "").split(",")
+    return tuple(dict.fromkeys(m.strip() for m in (*extra, *listed) if m.strip()))
+
+
+def locate(path: str, *, key: str, trust: Sequence[str]) -> Callable[..., Any]:
+    """The object that `path` names.
+
+    Raises:
+        ConfigError: if it is of no trusted package, does not exist, or is of no allowed kind.
+    """
+    root = path.split(".", maxsplit=1)[0]
+    own = next((t for t in trust if path == t or path.startswith(f"{t}.")), None)
+    if own is None and root not in PLAIN_PACKAGES and root != "ganvas":
+        raise ConfigError(
+            f"{key}: `{path}` is of no trusted module; where it is your own code, "
+            f"add trust=[{root}] (or set GANVAS_TRUST={root})"
+        )
+    if own is not None and "" not in sys.path:
+        sys.path.insert(0, "")  # a trusted module may lie in the working folder
+    found = _import(path, key=key)
+    if own is not None:
+        allowed = callable(found) and _defined_in(found, own)
+    elif root == "ganvas":
+        allowed = inspect.isclass(found) and _is_ours(found)
+    else:
+        allowed = inspect.isclass(found) and _defined_in(found, root) and _of_allowed_kind(found)
+    if not allowed:
+        raise ConfigError(
+            f"{key}: `{path}` may not be used as a _target_: it must be a class of a network, "
+            "optimizer, callback, logger, metric or data set, or defined in a trusted module"
+        )
+    return typing.cast("Callable[..., Any]", found)
+
+
+def _import(path: str, *, key: str) -> Any:
+    parts = path.split(".")
+    if not all(part.isidentifier() and not part.startswith("_") for part in parts):
+        raise ConfigError(f"{key}: `{path}` is not the dotted path of a public class")
+    found: Any = None
+    for depth in range(len(parts) - 1, 0, -1):
+        module = ".".join(parts[:depth])
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name and (module == error.name or module.startswith(f"{error.name}.")):
+                continue
+            raise
+        rest = parts[depth:]
+        break
+    else:
+        raise ConfigError(f"{key}: no module named `{parts[0]}`, got `{path}`")
+    for part in rest:
+        known = [name for name in vars(found) if not name.startswith("_")]
+        if part not in vars(found):
+            raise ConfigError(f"{key}: `{path}` does not exist{suggest(part, known)}")
+        found = vars(found)[part]
+    return found
+
+
+def _defined_in(found: Any, package: str) -> bool:
+    module = getattr(found, "__module__", None) or ""
+    return module == package or module.startswith(f"{package}.")
+
+
+def _is_ours(found: type) -> bool:
+    return found.__module__ == "ganvas.schedules" or found.__module__.startswith(OUR_PACKAGES)
+
+
+def _of_allowed_kind(found: type) -> bool:
+    import pytorch_lightning as pl
+    import torch
+    import torchmetrics
+    from pytorch_lightning.loggers import Logger
+
+    kinds = (
+        torch.nn.Module,
+        torch.optim.Optimizer,
+        torch.optim.lr_scheduler.LRScheduler,
+        torch.utils.data.Dataset,
+        pl.Callback,
+        Logger,
+        torchmetrics.Metric,
+    )
+    return issubclass(found, kinds)
+
+
+def check_node(
+    node: Any, *, key: str, trust: Sequence[str], given: Sequence[str] = ()
+) -> None:
+    """Check every `_target_` under `node`: what it names, and that its arguments fit.
+
+    Args:
+        node: plain containers.
+        key: where the node stands in the config.
+        trust: trusted modules.
+        given: arguments that the engine adds to the outermost target.
+
+    Raises:
+        ConfigError: all faults found, one line each.
+    """
+    faults: list[str] = []
+    for path, child in _targets(node, key):
+        try:
+            target = locate(child["_target_"], key=f"{path}._target_", trust=trust)
+            check_arguments(target, child, key=path, given=given if path == key else ())
+        except ConfigError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def _targets(node: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield key, node
+        for name, child in node.items():
+            yield from _targets(child, f"{key}.{name}")
+    elif isinstance(node, list | tuple):
+        for i, child in enumerate(node):
+            yield from _targets(child, f"{key}.{i}")
+
+
+def check_arguments(
+    target: Callable[..., Any], node: Mapping[str, Any], *, key: str, given: Sequence[str] = ()
+) -> None:
+    """Names and types of `node`'s arguments against the signature of `target`.
+
+    A partial or an engine-made object may lack arguments; none may be unknown.
+    """
+    arguments = {k: v for k, v in node.items() if k not in INSTANTIATE_KEYS}
+    try:
+        parameters = inspect.signature(target).parameters
+    except ValueError:  # a C type tells nothing
+        return
+    named = {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    faults: list[str] = []
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        offered = [n for n in named if n not in given]
+        faults += [
+            f"`{key}.{name}`: no such key{suggest(name, offered)}"
+            for name in arguments
+            if name not in named
+        ]
+    if not node.get("_partial_"):
+        faults += [
+            f"`{key}.{n}`: a value is required"
+            for n, p in named.items()
+            if p.default is p.empty and n not in arguments and n not in given
+        ]
+    hints = _hints(target)
+    for name, value in arguments.items():
+        if name in hints and name in named:
+            faults += _type_fault(hints[name], value, key=f"{key}.{name}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """Type hints by argument; those that can't be resolved at run time are left out."""
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError):
+        scope = vars(sys.modules[target.__module__])
+        hints = {}
+        for name, hint in getattr(function, "__annotations__", {}).items():
+            try:
+                hints[name] = eval(hint, scope) if isinstance(hint, str) else hint  # noqa: S307
+            except (NameError, TypeError):
+                continue
+        return hints
+
+
+def _type_fault(hint: Any, value: Any, *, key: str) -> list[str]:
+    """One line where a plain value does not fit its hint; built objects are left to their class."""
+    if _contains_target(value):
+        return []
+    hint = _plain_part(hint)
+    if hint is None:
+        return []
+    strict = not isinstance(value, list | dict)
+    options = ConfigDict(arbitrary_types_allowed=True, strict=strict)
+    try:
+        TypeAdapter(hint, config=options).validate_python(value)
+    except ValidationError as error:
+        return [explain(error, prefix=key, known={})]
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeError):
+        return []
+    return []
+
+
+def _plain_part(hint: Any) -> Any:
+    """The part of a hint that YAML can hold: `float` of `float | Schedule`; None where none is."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        kept = [part for part in map(_plain_part, typing.get_args(hint)) if part is not None]
+        return typing.Union[tuple(kept)] if kept else None  # noqa: UP007
+    origin = typing.get_origin(hint) or hint
+    plain = (bool, int, float, str, type(None), list, tuple, dict, Sequence, Mapping, typing.Literal)
+    return hint if origin in plain else None
+
+
+def _contains_target(value: Any) -> bool:
+    return any(True for _ in _targets(value, ""))
