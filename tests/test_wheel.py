@@ -59,6 +59,13 @@ def test_wheel_holds_nothing_but_the_package(wheel: Path) -> None:
     assert {t for t in tops if not t.endswith(".dist-info")} <= {"ganvas", "hydra_plugins"}
 
 
+def test_checkout_reads_its_own_configs() -> None:
+    """An editable install copies conf/ into site-packages, where it goes stale: it isn't read."""
+    from ganvas.paths import config_dir
+
+    assert config_dir() == ROOT / "conf"
+
+
 def test_installed_wheel_trains(site: Path, tmp_path: Path) -> None:
     code = "import ganvas, ganvas.paths as p; print(ganvas.__file__); print(p.config_dir())"
     package, conf = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(site)).split()
