@@ -1,0 +1,121 @@
+"""Writes that leave either the old file or the new one, never a half of either."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ganvas.errors import RunError
+
+FORMAT_VERSION = 1
+"""Of `run.json`; raised when a reader of the old form would misunderstand the new one."""
+
+RUN_FILE = "run.json"
+
+
+def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Replaces `path` by `data` in one step.
+
+    Args:
+        path: the file.
+        data: its new content.
+        durable: wait until the disk has the content, so that it outlives a power cut.
+
+    Raises:
+        OSError: the content could not be written (full disk); the old file stands unchanged.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes strict JSON atomically; NaN and infinities must have become strings before."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, (text + "\n").encode())
+
+
+def write_yaml(path: Path, value: Any) -> None:
+    """Writes YAML atomically, quoted such that OmegaConf reads the same values back."""
+    from omegaconf import OmegaConf
+
+    if isinstance(value, dict):
+        text = OmegaConf.to_yaml(OmegaConf.create(value))
+    else:
+        text = yaml.safe_dump(value, allow_unicode=True, default_flow_style=False)
+    write_atomic(path, text.encode())
+
+
+def read_run_json(path: Path | str) -> dict[str, Any]:
+    """The content of a run's `run.json`.
+
+    Args:
+        path: the run folder, or the file itself.
+
+    Raises:
+        RunError: there is no such file, it is damaged, or a later version wrote it.
+    """
+    file = Path(path)
+    if file.name != RUN_FILE:
+        file = file / RUN_FILE
+    try:
+        content = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise RunError(
+            f"{file.parent} is no run folder: it has no {RUN_FILE}; "
+            "give a folder like runs/<name>/<date-time>-<id>"
+        ) from None
+    except OSError as error:
+        raise RunError(f"{file} can't be read: {error.strerror}; check its permissions") from error
+    except ValueError as error:
+        raise RunError(
+            f"{file} is damaged: not valid JSON ({error}); restore the file or choose another run"
+        ) from error
+    return _checked(content, file=file)
+
+
+def _checked(content: Any, *, file: Path) -> dict[str, Any]:
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if not isinstance(version, int) or "status" not in content or "id" not in content:
+        raise RunError(
+            f"{file} is damaged: needs the keys format_version, id and status; "
+            "restore the file or choose another run"
+        )
+    if version > FORMAT_VERSION:
+        raise RunError(
+            f"{file} has format_version {version}, this version reads up to {FORMAT_VERSION}; "
+            "upgrade ganvas"
+        )
+    return dict(content)
+
+
+def find_runs(path: Path | str) -> list[Path]:
+    """Every run folder at or under `path`, sorted; run folders are not searched further.
+
+    Raises:
+        RunError: there is no such folder.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise RunError(f"{root} is no folder; give a runs folder, a sweep folder or a run")
+    return sorted(_walk(root))
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, subfolders, names in os.walk(root):
+        if RUN_FILE in names:
+            subfolders.clear()
+            yield Path(folder)

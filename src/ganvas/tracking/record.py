@@ -1,0 +1,294 @@
+"""The record of one run: a folder that says what was run, with what, and what came out."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, final
+
+from ganvas.errors import RunError
+from ganvas.tracking import provenance
+from ganvas.tracking.files import FORMAT_VERSION, RUN_FILE, read_run_json, write_json, write_yaml
+from ganvas.tracking.lock import RunLock
+from ganvas.tracking.redact import config_hash, redact, redact_text
+from ganvas.tracking.runlog import RunLog
+from ganvas.tracking.summary import MetricSummary
+from ganvas.tracking.tables import MetricsTable, TraceTable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Status = Literal["running", "finished", "failed", "interrupted"]
+
+_CREATE_ATTEMPTS = 100
+_RESERVED = frozenset({"format_version", "id", "metrics", "evaluations", "created"})
+
+
+@final
+class RunRecord:
+    """One run folder, held by this process alone (`create` or `open` make it).
+
+    Attributes:
+        path: the run folder, absolute.
+        id: six hex digits.
+    """
+
+    def __init__(self, path: Path, *, lock: RunLock, content: dict[str, Any]) -> None:
+        self.path = path
+        self.id: str = content["id"]
+        self._lock = lock
+        self._content = content
+        self._summary = MetricSummary(content.get("metrics"))
+        self._metrics = MetricsTable(path)
+        self._trace = TraceTable(path)
+        self._log = RunLog(path)
+
+    @classmethod
+    def create(
+        cls,
+        runs_dir: Path | str,
+        name: str,
+        *,
+        config: Mapping[str, Any],
+        overrides: Sequence[str],
+        command: str,
+        seed: int,
+        parent: str | None = None,
+        dataset_fingerprint: str | None = None,
+    ) -> RunRecord:
+        """Makes `runs_dir/<name>/<YYYY-MM-DD_HH-MM-SS>-<id>/` and writes down how it started.
+
+        Args:
+            runs_dir: where runs are kept.
+            name: of the run; may hold `/` for subfolders.
+            config: the resolved config, plain dicts, lists and scalars.
+            overrides: what the user typed.
+            command: the whole command line.
+            seed: of the run.
+            parent: path of the run whose weights this one starts from.
+            dataset_fingerprint: hash of the data, where known already.
+
+        Raises:
+            RunError: `name` leaves `runs_dir`.
+            OSError: the folder can't be written.
+        """
+        run_id, path = _make_folder(Path(runs_dir), name)
+        lock = RunLock(path)
+        clean = redact(config)
+        write_yaml(path / "config.yaml", clean)
+        write_yaml(path / "overrides.yaml", [redact_text(text) for text in overrides])
+        content = {
+            "format_version": FORMAT_VERSION,
+            "id": run_id,
+            "name": name,
+            "status": "running",
+            "reason": None,
+            "command": redact_text(command),
+            "parent": parent,
+            "created": _now(),
+            "finished": None,
+            "seed": seed,
+            "config_hash": config_hash(clean),
+            "dataset_fingerprint": dataset_fingerprint,
+            "git": provenance.git_state(path),
+            "packages": provenance.package_versions(),
+            "hardware": provenance.hardware(),
+            "wandb": None,
+            "metrics": {},
+            "evaluations": [],
+        }
+        record = cls(path, lock=lock, content=content)
+        record.flush()
+        return record
+
+    @classmethod
+    def open(cls, path: Path | str, *, resume: bool = True) -> RunRecord:
+        """Takes hold of a run that exists.
+
+        Args:
+            path: the run folder.
+            resume: set the status back to "running"; False leaves it (to add evaluations).
+
+        Raises:
+            RunError: no such run, it is damaged, or another process holds it.
+        """
+        folder = Path(path).resolve()
+        read_run_json(folder)
+        lock = RunLock(folder)
+        try:
+            record = cls(folder, lock=lock, content=read_run_json(folder))
+            if resume:
+                record.set(status="running", reason=None, finished=None)
+        except BaseException:
+            lock.release()
+            raise
+        return record
+
+    @property
+    def tracker_id(self) -> str:
+        """The folder's name: an id that no other run shares, in a project of any size."""
+        return self.path.name
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What `run.json` holds after the next `flush` (a copy at the top level)."""
+        return {**self._content, "metrics": self._summary.as_dict()}
+
+    def log_metrics(
+        self, values: Mapping[str, float], *, step: int, images_seen: int, seconds: float
+    ) -> None:
+        """Adds rows to `metrics.csv`.
+
+        Args:
+            values: floats by name (`train/loss`); NaN and infinities are kept.
+            step: batches consumed.
+            images_seen: images consumed.
+            seconds: since training began, resumed parts included.
+
+        Raises:
+            OSError: they could not be written; the table is as it was before.
+        """
+        self._metrics.append(values, step=step, images_seen=images_seen, seconds=seconds)
+
+    def log_trace(self, steps: Sequence[int], columns: Mapping[str, Sequence[float]]) -> None:
+        """Adds one row per step to `trace.csv`; NaN means that a part was absent.
+
+        Raises:
+            RunError: a column is not as long as `steps`.
+            OSError: the rows could not be written; the table is as it was before.
+        """
+        self._trace.append(steps, columns)
+
+    def log_images(self, name: str, image: np.ndarray, *, step: int) -> Path:
+        """Saves a picture as `samples/<name>-<step, 8 digits>.png`.
+
+        Args:
+            name: of the picture; anything but letters, digits, `.`, `-` becomes `_`.
+            image: uint8 `(H, W, 3)`.
+            step: batches consumed.
+
+        Returns:
+            The file.
+
+        Raises:
+            RunError: the picture has another type or shape.
+        """
+        from PIL import Image
+
+        if image.dtype != "uint8" or image.ndim != 3 or image.shape[2] != 3:  # noqa: PLR2004
+            raise RunError(
+                f"a picture must be uint8 (H, W, 3), got {image.dtype} {image.shape} "
+                f"for {name!r}; convert it first"
+            )
+        file = self.path / "samples" / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', name)}-{step:08d}.png"
+        file.parent.mkdir(exist_ok=True)
+        temporary = file.with_suffix(".tmp")
+        Image.fromarray(image).save(temporary, format="png", compress_level=1)
+        return temporary.replace(file)
+
+    def truncate(self, step: int) -> None:
+        """Drops metrics and trace of later steps, to resume from a checkpoint of `step`.
+
+        Final and best values that came later are found anew among the rows that remain.
+        """
+        self._metrics.truncate(step)
+        self._trace.truncate(step)
+        self._summary.rewind(step, rows=self._metrics.rows())
+        self.flush()
+
+    def set(self, **fields: Any) -> None:
+        """Puts fields into `run.json` and writes it.
+
+        Raises:
+            RunError: a field that has its own method, or never changes.
+        """
+        if refused := sorted(_RESERVED & fields.keys()):
+            raise RunError(
+                f"run.json: {', '.join(refused)} can't be set; "
+                "use update_metric or add_evaluation, the others never change"
+            )
+        self._content.update(redact(fields))
+        self.flush()
+
+    def update_metric(
+        self, name: str, value: float, *, step: int, higher_is_better: bool | None
+    ) -> None:
+        """Keeps the final value of a metric, and its best where a direction is given.
+
+        In memory: `flush`, `set` and `finish` write it.
+        """
+        self._summary.update(name, value, step=step, higher_is_better=higher_is_better)
+
+    def best(self) -> dict[str, float]:
+        """The best value by metric, for metrics with a direction."""
+        return self._summary.best()
+
+    def add_evaluation(self, evaluation: Mapping[str, Any]) -> None:
+        """Appends one evaluation to `run.json` (none is ever overwritten) and writes it."""
+        earlier = self._content.get("evaluations", [])
+        self._content["evaluations"] = [*earlier, redact(evaluation)]
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes `run.json` in one step.
+
+        Raises:
+            OSError: it could not be written; the old file stands.
+        """
+        write_json(self.path / RUN_FILE, self.content)
+
+    def attach_log(self) -> None:
+        """Copies messages and warnings of ganvas and Lightning to `log.txt` until the end."""
+        self._log.attach()
+
+    def log_exception(self, error: BaseException) -> Path:
+        """Appends the traceback of `error` to `log.txt` and returns that file."""
+        self._log.exception(error)
+        return self._log.path
+
+    def finish(self, status: Status, *, reason: str | None = None) -> None:
+        """Writes how the run ended and lets go of the folder.
+
+        Args:
+            status: "finished", "failed" or "interrupted".
+            reason: one line, where it did not finish.
+        """
+        try:
+            self.set(
+                status=status,
+                reason=redact_text(reason) if reason else None,
+                finished=_now(),
+            )
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Lets go of the folder and leaves its status; a second call does nothing."""
+        self._log.detach()
+        self._metrics.close()
+        self._trace.close()
+        self._lock.release()
+
+
+def _make_folder(runs_dir: Path, name: str) -> tuple[str, Path]:
+    parts = Path(name).parts
+    if not parts or ".." in parts or Path(name).is_absolute():
+        raise RunError(f"name must be a name or a relative path inside runs_dir, got {name!r}")
+    parent = (runs_dir / name).resolve()
+    parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(_CREATE_ATTEMPTS):
+        run_id = secrets.token_hex(3)
+        path = parent / f"{datetime.now().strftime('%Y-%m-%d_%H-%M-%S')}-{run_id}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return run_id, path
+    raise RunError(f"no free folder name under {parent}; remove old runs or choose another name")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
