@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from ganvas.types import GaussianPosterior, ImageShape, Split
+    from ganvas.types import GaussianPosterior, ImageShape, Split, ValueRange
 
 Schedule = Callable[[int], float]
 """A value that depends on the step (batches consumed so far)."""
@@ -117,3 +117,35 @@ class Recorder(Protocol):
 
     def log_images(self, name: str, image: np.ndarray, *, step: int) -> None:
         """One uint8 picture `(H, W, 3)`, kept as `samples/<name>-<step>.png`."""
+
+
+class Trainable(Protocol):
+    """What callbacks may know of any model in training.
+
+    Attributes:
+        value_range: of the images that the model takes and makes.
+        seed: of the run.
+        step: training batches consumed.
+        counters: `step`, `images_seen`, and what else the model counts.
+        accumulate: batches per optimiser step.
+        last_parts: scalar loss parts of the last step, on the device.
+    """
+
+    value_range: ValueRange
+    seed: int
+    counters: dict[str, int]
+    accumulate: int
+    last_parts: dict[str, Tensor]
+
+    @property
+    def step(self) -> int:
+        """Training batches consumed."""
+
+    @property
+    def optimizer_names(self) -> Sequence[str]:
+        """Names of the optimisers in Lightning's order; one empty name for a single one."""
+
+
+def trainable(module: object) -> Trainable:
+    """A Lightning module seen as `Trainable`; every model of ganvas is one."""
+    return cast(Trainable, module)

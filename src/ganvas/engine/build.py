@@ -8,12 +8,13 @@ lacks, is an impossible pair.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ganvas.engine.settings import TrainSettings
-from ganvas.engine.targets import check_node, locate
+from ganvas.engine.targets import argument_hints, check_arguments, check_node, locate
 from ganvas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -92,7 +93,6 @@ def check_groups(checked: Checked) -> None:
 
 def _check_dataset(node: dict[str, Any], trust: Sequence[str]) -> None:
     from ganvas.data import ImageData
-    from ganvas.engine.targets import check_arguments
 
     check_node(node["source"], key="dataset.source", trust=trust)
     kept = {k: v for k, v in node.items() if k not in DATA_ONLY_IN_SOURCE}
@@ -128,7 +128,7 @@ def build_model(checked: Checked, data: ImageData) -> GenerativeModule:
     for group in MODEL_GROUPS:
         if group in parameters and checked.config.get(group) is not None:
             injected[group] = _built(checked.config[group], group)
-    _check_roles(checked, injected, parameters)
+    _check_roles(checked, injected, target)
     own = {k: v for k, v in node.items() if k not in ("_target_",)}
     try:
         own = {k: instantiate(v) if isinstance(v, dict | list) else v for k, v in own.items()}
@@ -148,17 +148,29 @@ def _built(node: Any, group: str) -> Any:
         raise ConfigError(f"{group}.{error}") from error
 
 
-def _check_roles(
-    checked: Checked, injected: dict[str, Any], parameters: Any
-) -> None:
-    """The parts a network or optimizer must have, and the kind a loss must be of, from the hints."""
-    from ganvas.engine.roles import role_fault
+def _check_roles(checked: Checked, injected: dict[str, Any], target: Callable[..., Any]) -> None:
+    """Each injected part is what the constructor's hint asks for.
 
-    for group, value in injected.items():
-        if group not in MODEL_GROUPS:
-            continue
-        fault = role_fault(value, parameters[group].annotation, model=checked)
-        if fault:
+    Raises:
+        ConfigError: an impossible pair, such as an adversarial loss on a VAE.
+    """
+    hints = argument_hints(target)
+    model = checked.choices.get("model", "this model")
+    for group in MODEL_GROUPS:
+        if group in injected and (fault := _role_fault(injected[group], hints.get(group))):
             chosen = checked.choices.get(group, group)
-            model = checked.choices.get("model", "this model")
             raise ConfigError(f"{group}={chosen} does not fit model={model}: {fault}")
+
+
+def _role_fault(value: Any, hint: Any) -> str | None:
+    if typing.is_typeddict(hint):
+        wanted, got = sorted(hint.__required_keys__), sorted(value)
+        if wanted != got:
+            return f"its parts must be {' and '.join(wanted)}, got {' and '.join(got)}"
+    elif inspect.isclass(hint) and not isinstance(value, hint):
+        return f"a {hint.__name__} is needed, got {type(value).__name__}"
+    elif typing.get_origin(hint) is Mapping and not isinstance(value, Mapping):
+        return "one optimizer for each side is needed, got a single one"
+    elif typing.get_origin(hint) is Callable and not callable(value):
+        return f"a single one is needed, got {', '.join(value)}"
+    return None

@@ -139,14 +139,12 @@ def _explain(
     return _first_line(error)
 
 
-def _unknown_key(
-    key: str, overrides: list[str], name: str, search: Sequence[str | Path]
-) -> str:
+def _unknown_key(key: str, overrides: list[str], name: str, search: Sequence[str | Path]) -> str:
     kept = [o for o in overrides if o.lstrip("+~").split("=")[0] != key]
     if len(kept) == len(overrides):
         return f"`{key}`: no such key"
     node: Any = compose(kept, name=name, search=search).config
-    *parents, last = key.split("@")[0].split(".")
+    *parents, last = key.split("@", maxsplit=1)[0].split(".")
     for depth, part in enumerate(parents):
         if not isinstance(node, DictConfig) or part not in node:
             last = part
@@ -158,8 +156,11 @@ def _unknown_key(
         keys += [p.name for p in config_dir().iterdir() if p.is_dir()]
     hint = suggest(last, keys)
     if "did you mean" not in hint:
-        elsewhere = [path for path in _key_paths(node_root(name, kept, search)) if
-                     path.rsplit(".", 1)[-1] == last]
+        elsewhere = [
+            path
+            for path in _key_paths(node_root(name, kept, search))
+            if path.rsplit(".", 1)[-1] == last
+        ]
         hint = f"; did you mean `{elsewhere[0]}`?" if elsewhere else hint
     return f"`{key}`: no such key{hint}"
 

@@ -119,9 +119,7 @@ def _of_allowed_kind(found: type) -> bool:
     return issubclass(found, kinds)
 
 
-def check_node(
-    node: Any, *, key: str, trust: Sequence[str], given: Sequence[str] = ()
-) -> None:
+def check_node(node: Any, *, key: str, trust: Sequence[str], given: Sequence[str] = ()) -> None:
     """Check every `_target_` under `node`: what it names, and that its arguments fit.
 
     Args:
@@ -167,7 +165,9 @@ def check_arguments(
         parameters = inspect.signature(target).parameters
     except ValueError:  # a C type tells nothing
         return
-    named = {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    named = {
+        n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
     faults: list[str] = []
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         offered = [n for n in named if n not in given]
@@ -182,7 +182,7 @@ def check_arguments(
             for n, p in named.items()
             if p.default is p.empty and n not in arguments and n not in given
         ]
-    hints = _hints(target)
+    hints = argument_hints(target)
     for name, value in arguments.items():
         if name in hints and name in named:
             faults += _type_fault(hints[name], value, key=f"{key}.{name}")
@@ -190,7 +190,7 @@ def check_arguments(
         raise ConfigError("\n".join(faults))
 
 
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+def argument_hints(target: Callable[..., Any]) -> dict[str, Any]:
     """Type hints by argument; those that can't be resolved at run time are left out."""
     function = target.__init__ if inspect.isclass(target) else target
     try:
@@ -200,7 +200,7 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
         hints = {}
         for name, hint in getattr(function, "__annotations__", {}).items():
             try:
-                hints[name] = eval(hint, scope) if isinstance(hint, str) else hint  # noqa: S307
+                hints[name] = eval(hint, scope) if isinstance(hint, str) else hint
             except (NameError, TypeError):
                 continue
         return hints
@@ -230,7 +230,19 @@ def _plain_part(hint: Any) -> Any:
         kept = [part for part in map(_plain_part, typing.get_args(hint)) if part is not None]
         return typing.Union[tuple(kept)] if kept else None  # noqa: UP007
     origin = typing.get_origin(hint) or hint
-    plain = (bool, int, float, str, type(None), list, tuple, dict, Sequence, Mapping, typing.Literal)
+    plain = (
+        bool,
+        int,
+        float,
+        str,
+        type(None),
+        list,
+        tuple,
+        dict,
+        Sequence,
+        Mapping,
+        typing.Literal,
+    )
     return hint if origin in plain else None
 
 

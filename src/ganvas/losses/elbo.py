@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,15 @@ class VAEOutputs:
     log_likelihood: Tensor
 
 
-class ElboLoss:
+class VAELoss(ABC):
+    """Abstract: an objective of a model that gives `VAEOutputs`."""
+
+    @abstractmethod
+    def __call__(self, outputs: VAEOutputs, x: Tensor, *, step: int) -> LossTerms:
+        """The objective for images `x` `(B, C, H, W)` at `step`, in nats per image."""
+
+
+class ElboLoss(VAELoss):
     """−E_q log p(x|z) + β · KL(q(z|x) ‖ p(z)).
 
     β = 1 is the VAE (Kingma & Welling 2014, eq. 10, one sample of z); a constant β is the β-VAE

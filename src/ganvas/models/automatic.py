@@ -47,6 +47,11 @@ class AutomaticModule(GenerativeModule):
         """As in evaluation."""
         return self.evaluation_parts(batch)
 
+    @property
+    def optimizer_names(self) -> list[str]:
+        """A single optimiser needs no name."""
+        return [""]
+
     def configure_optimizers(self) -> Any:
         """One optimiser over every parameter that is trained."""
         return self.optimizer_factory([p for p in self.parameters() if p.requires_grad])

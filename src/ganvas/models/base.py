@@ -124,7 +124,9 @@ class GenerativeModule(pl.LightningModule, ABC):
         sums, self._sums = self._sums, {}
         if self.trainer.world_size > 1:
             sums = _sum_over_ranks(sums)
-        means = {f"{split}/{name}": s / sums["count"] for name, s in sums.items() if name != "count"}
+        means = {
+            f"{split}/{name}": s / sums["count"] for name, s in sums.items() if name != "count"
+        }
         self.log_dict(means, logger=False, sync_dist=False, rank_zero_only=False)
 
     def transfer_batch_to_device(

@@ -39,7 +39,7 @@ class ExponentialMovingAverage(nn.Module):
         for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
             mine.copy_(theirs)
 
-    def train(self, mode: bool = True) -> ExponentialMovingAverage:  # noqa: ARG002
+    def train(self, mode: bool = True) -> ExponentialMovingAverage:
         """The average is always in evaluation mode: it is never trained."""
         return super().train(False)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar, TypedDict
+from collections.abc import Mapping
+from typing import ClassVar, TypedDict
 
 from torch import Tensor, nn
 
-from ganvas.losses.reconstruction import AutoencoderOutputs
+from ganvas.losses.reconstruction import AutoencoderOutputs, ReconstructionLoss
 from ganvas.models.automatic import AutomaticModule, OptimizerFactory
+from ganvas.protocols import Decoder, Encoder
 from ganvas.types import Batch, ImageShape, LossTerms
-
-if TYPE_CHECKING:
-    from ganvas.protocols import Decoder, Encoder
 
 
 class EncoderDecoder(TypedDict):
@@ -49,7 +47,7 @@ class Autoencoder(AutomaticModule):
         image_shape: ImageShape,
         latent_dim: int,
         network: EncoderDecoder,
-        loss: Callable[..., LossTerms],
+        loss: ReconstructionLoss,
         optimizer: OptimizerFactory,
     ) -> None:
         super().__init__(image_shape=image_shape, optimizer=optimizer)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, TypedDict
+from typing import ClassVar, TypedDict
 
 import torch
 from torch import Tensor, nn
 
+from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.models.adversarial import AdversarialModule, OptimizerFactory
 from ganvas.nn.ema import ExponentialMovingAverage
+from ganvas.protocols import Decoder, Encoder
 from ganvas.types import Batch, ImageShape, LossTerms, ValueRange
-
-if TYPE_CHECKING:
-    from ganvas.losses.adversarial import AdversarialLoss
-    from ganvas.protocols import Decoder, Encoder
 
 
 class GeneratorCritic(TypedDict):
@@ -59,9 +57,7 @@ class GAN(AdversarialModule):
         self.critic = network["critic"](image_shape=image_shape, num_outputs=1)
         self.loss = loss
         self.average = (
-            None
-            if ema_decay is None
-            else ExponentialMovingAverage(self.generator, decay=ema_decay)
+            None if ema_decay is None else ExponentialMovingAverage(self.generator, decay=ema_decay)
         )
 
     def critic_side(self) -> Mapping[str, Sequence[nn.Module]]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar, TypedDict
+from collections.abc import Mapping
+from typing import ClassVar, TypedDict
 
 from torch import Tensor, nn
 
-from ganvas.losses.elbo import VAEOutputs
+from ganvas.losses.elbo import VAELoss, VAEOutputs
 from ganvas.models.automatic import AutomaticModule, OptimizerFactory
+from ganvas.nn.likelihoods import Likelihood
+from ganvas.protocols import Decoder, Encoder
 from ganvas.types import Batch, GaussianPosterior, ImageShape, LossTerms
-
-if TYPE_CHECKING:
-    from ganvas.nn.likelihoods import Likelihood
-    from ganvas.protocols import Decoder, Encoder
 
 
 class EncoderDecoder(TypedDict):
@@ -53,7 +51,7 @@ class VAE(AutomaticModule):
         latent_dim: int,
         network: EncoderDecoder,
         likelihood: Likelihood,
-        loss: Callable[..., LossTerms],
+        loss: VAELoss,
         optimizer: OptimizerFactory,
     ) -> None:
         super().__init__(image_shape=image_shape, optimizer=optimizer)

@@ -1,0 +1,1 @@
+"""What happens beside training: figures, checkpoints, pictures, progress, budgets."""

@@ -1,0 +1,147 @@
+"""Checkpoints: the last, the best by a monitor, and periodic ones; and a clean end on a signal."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+
+from ganvas.protocols import trainable
+
+
+class InterruptedRun(Exception):  # noqa: N818  (an event, not a fault)
+    """A signal asked the run to end; the checkpoint is written.
+
+    Attributes:
+        signal: its number.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(f"signal {signal}")
+        self.signal = signal
+
+
+class Checkpoints(pl.Callback):
+    """Saves `last.ckpt`, `best.ckpt` and `step-<n>.ckpt` in a folder.
+
+    Saved after each validation (after each epoch where there is none), every `every_n_steps`
+    batches, at the end, and when a signal came. Only between two optimiser steps: gradients that
+    are being accumulated are in no checkpoint.
+
+    Args:
+        folder: made when first needed.
+        monitor: metric that selects the best; None for no best.
+        mode: "min" or "max".
+        every_n_steps: batches between periodic checkpoints; None for none.
+        keep: how many of the periodic ones stay.
+        pending_signal: returns the number of a signal that came, or None.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        monitor: str | None,
+        mode: Literal["min", "max"],
+        every_n_steps: int | None,
+        keep: int,
+        pending_signal: Callable[[], int | None],
+    ) -> None:
+        self.folder = folder
+        self.monitor = monitor
+        self.sign = 1.0 if mode == "min" else -1.0
+        self.every_n_steps = every_n_steps
+        self.keep = keep
+        self.pending_signal = pending_signal
+        self.best = math.inf
+        self.best_step: int | None = None
+        self._saved_step = -1
+
+    @property
+    def last_path(self) -> Path:
+        """The newest state."""
+        return self.folder / "last.ckpt"
+
+    @property
+    def best_path(self) -> Path:
+        """The best state by the monitor."""
+        return self.folder / "best.ckpt"
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value, so that a resumed run compares with it."""
+        return {"best": self.best, "best_step": self.best_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the best value up."""
+        self.best, self.best_step = state_dict["best"], state_dict["best_step"]
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Periodic checkpoints, and the end that a signal asked for.
+
+        Raises:
+            InterruptedRun: once the checkpoint is written.
+        """
+        module = trainable(pl_module)
+        if module.step % module.accumulate and not trainer.is_last_batch:
+            return
+        signal = self.pending_signal()
+        if signal is not None:
+            self.save_last(trainer, pl_module)
+            raise InterruptedRun(signal)
+        if self.every_n_steps and module.step % self.every_n_steps == 0:
+            self.save_last(trainer, pl_module)
+            self._keep_periodic(trainer, module.step)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The last state, and the best if the monitor has improved."""
+        module = trainable(pl_module)
+        value = trainer.callback_metrics.get(self.monitor or "")
+        improved = value is not None and self.sign * float(value) < self.best
+        if value is not None and improved:
+            self.best, self.best_step = self.sign * float(value), module.step
+        self._saved_step = -1  # the metrics' state has changed
+        self.save_last(trainer, pl_module)
+        if improved and trainer.is_global_zero:
+            _link(self.last_path, self.best_path)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The last state, where no validation has just saved it."""
+        self.save_last(trainer, pl_module)
+
+    def save_last(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write `last.ckpt` unless this step's is there; every rank must call it."""
+        module = trainable(pl_module)
+        if module.step != self._saved_step:
+            self._saved_step = module.step
+            trainer.save_checkpoint(self.last_path)
+
+    def _keep_periodic(self, trainer: pl.Trainer, step: int) -> None:
+        if self.keep == 0 or not trainer.is_global_zero:
+            return
+        _link(self.last_path, self.folder / f"step-{step:08d}.ckpt")
+        for old in sorted(self.folder.glob("step-*.ckpt"))[: -self.keep]:
+            old.unlink()
+
+
+def _link(source: Path, target: Path) -> None:
+    """`target` becomes `source`'s present content, at once and without a second copy if possible."""
+    import shutil
+
+    temporary = target.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.hardlink_to(source)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)

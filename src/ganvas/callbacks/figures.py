@@ -1,0 +1,167 @@
+"""Training figures: buffered on the device, written at the logging cadence."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+
+from ganvas.errors import GanvasError
+from ganvas.protocols import Trainable, trainable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ganvas.protocols import Recorder
+
+
+class DivergedError(GanvasError):
+    """A loss part became NaN or infinite."""
+
+
+class Figures(pl.Callback):
+    """Writes every step's loss parts to the trace, and their means and the rates to the record.
+
+    The parts stay on the device as they are made; once per `every_n_steps` they come over in one
+    copy. Validation means are written as they are published.
+
+    Args:
+        recorder: takes the figures.
+        every_n_steps: batches per window.
+
+    Attributes:
+        latest: the last means written, without the split's name, for the progress bar.
+        images_per_second: over the last window.
+    """
+
+    def __init__(self, recorder: Recorder | None, *, every_n_steps: int) -> None:
+        self.recorder = recorder
+        self.every_n_steps = every_n_steps
+        self.latest: dict[str, float] = {}
+        self.images_per_second = 0.0
+        self.seconds = 0.0
+        self._steps: list[int] = []
+        self._parts: list[dict[str, Tensor]] = []
+        self._began = time.monotonic()
+        self._window_began = self._began
+        self._window_images = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Training seconds so far, so that a resumed run goes on counting."""
+        return {"seconds": self.elapsed()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the clock up."""
+        self.seconds = state_dict["seconds"]
+
+    def elapsed(self) -> float:
+        """Seconds of this run, earlier sessions included."""
+        return self.seconds + time.monotonic() - self._began
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        module = trainable(pl_module)
+        self._began = self._window_began = time.monotonic()
+        self._window_images = module.counters["images_seen"]
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Keep this step's parts; write once the window is full."""
+        module = trainable(pl_module)
+        self._steps.append(module.step)
+        self._parts.append(module.last_parts)
+        if module.step % self.every_n_steps == 0:
+            self.flush(trainer, pl_module)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what is buffered, so that figures stand in the order of steps."""
+        if not trainer.sanity_checking:
+            self.flush(trainer, pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the validation means."""
+        module = trainable(pl_module)
+        values = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        self._write(module, values)
+        self._window_began = time.monotonic()  # rates are of training alone
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the rest."""
+        self.flush(trainer, pl_module)
+
+    def flush(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Bring the buffered parts over and write them.
+
+        Raises:
+            DivergedError: at the first part that is not finite.
+        """
+        if not self._steps:
+            return
+        module = trainable(pl_module)
+        steps, rows = self._steps, _fetch(self._parts)
+        self._steps, self._parts = [], []
+        if self.recorder is not None:
+            self.recorder.log_trace(steps, _columns(rows))
+        means = {f"train/{name}": mean for name, mean in _means(rows).items()}
+        self._write(module, means | self._rates(trainer, module))
+        _require_finite(steps, rows)
+
+    def _rates(self, trainer: pl.Trainer, module: Trainable) -> dict[str, float]:
+        now, images = time.monotonic(), module.counters["images_seen"]
+        seconds = max(now - self._window_began, 1e-9)
+        self.images_per_second = (images - self._window_images) / seconds
+        self._window_began, self._window_images = now, images
+        rates = {"train/images_per_second": self.images_per_second}
+        extra = {f"train/{k}": float(v) for k, v in module.counters.items() if k.endswith("_steps")}
+        for name, optimizer in zip(module.optimizer_names, trainer.optimizers, strict=True):
+            key = f"train/lr_{name}" if name else "train/lr"
+            rates[key] = float(optimizer.param_groups[0]["lr"])
+        return rates | extra
+
+    def _write(self, module: Trainable, values: dict[str, float]) -> None:
+        self.latest |= {name.split("/", 1)[1]: value for name, value in values.items()}
+        if self.recorder is not None and values:
+            self.recorder.log_metrics(
+                values,
+                step=module.step,
+                images_seen=module.counters["images_seen"],
+                seconds=self.elapsed(),
+            )
+
+
+def _fetch(parts: Sequence[dict[str, Tensor]]) -> list[dict[str, float]]:
+    """Values by step and name, in one copy from the device."""
+    tensors = [tensor for step in parts for tensor in step.values()]
+    values = iter(torch.stack([t.float() for t in tensors]).tolist())
+    return [{name: next(values) for name in step} for step in parts]
+
+
+def _columns(rows: Sequence[dict[str, float]]) -> dict[str, list[float]]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name, math.nan) for row in rows] for name in names}
+
+
+def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Means over the steps that have the part."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {n: math.fsum(v := [r[n] for r in rows if n in r]) / len(v) for n in names}
+
+
+def _require_finite(steps: Sequence[int], rows: Sequence[dict[str, float]]) -> None:
+    for step, row in zip(steps, rows, strict=True):
+        for name, value in row.items():
+            if not math.isfinite(value):
+                raise DivergedError(
+                    f"{name} became {value} at step {step}; the checkpoints before it are kept. "
+                    "Lower the learning rate, or set trainer.gradient_clip_val"
+                )

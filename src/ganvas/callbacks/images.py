@@ -1,0 +1,67 @@
+"""Grids of images during training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytorch_lightning as pl
+import torch
+
+from ganvas import pictures
+from ganvas.protocols import Reconstructs, Samples, Trainable, trainable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ganvas.protocols import Recorder
+
+
+class ImageGrids(pl.Callback):
+    """Reconstructions beside originals, and samples from a noise that stays the same.
+
+    What a model shows follows from its protocols. Nothing of the run's random numbers is used.
+
+    Args:
+        num: images per grid.
+        every_n_epochs: epochs between pictures; None for about ten times over the run.
+    """
+
+    def __init__(self, *, num: int = 64, every_n_epochs: int | None = None) -> None:
+        if num < 1:
+            raise ValueError(f"callbacks.images.num must be at least 1, got {num}")
+        self.num = num
+        self.every_n_epochs = every_n_epochs
+        self.recorder: Recorder | None = None
+        self._shown_step = -1
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show every so many epochs."""
+        every = self.every_n_epochs or max(1, (trainer.max_epochs or 1) // 10)
+        if (trainer.current_epoch + 1) % every == 0:
+            self.show(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the final state."""
+        self.show(trainer, pl_module)
+
+    def show(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record the grids that this model can make, once per step."""
+        module = trainable(pl_module)
+        if self.recorder is None or module.step == self._shown_step or not trainer.is_global_zero:
+            return
+        self._shown_step = module.step
+        was_training = pl_module.training
+        pl_module.eval()
+        with torch.no_grad():
+            if isinstance(pl_module, Samples):
+                self._record(module, "samples", pl_module.sample(self.num, seed=module.seed))
+            if isinstance(pl_module, Reconstructs) and trainer.val_dataloaders:
+                real = next(iter(trainer.val_dataloaders)).x[: self.num // 2]
+                pairs = pictures.pairs(real, pl_module.reconstruct(real))
+                self._record(module, "reconstructions", pairs)
+        pl_module.train(was_training)
+
+    def _record(self, module: Trainable, name: str, images: Tensor) -> None:
+        if self.recorder is not None:
+            picture = pictures.grid(pictures.to_unit(images, value_range=module.value_range))
+            self.recorder.log_images(name, picture, step=module.step)

@@ -1,0 +1,51 @@
+"""Grids of images as people look at them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ganvas.types import ValueRange
+
+MIN_SIDE = 512
+
+
+def to_unit(images: Tensor, *, value_range: ValueRange) -> Tensor:
+    """Images of any value range as float32 in [0, 1], clamped, on the CPU."""
+    low, high = value_range
+    return ((images.detach().float().cpu() - low) / (high - low)).clamp(0.0, 1.0)
+
+
+def grid(images: Tensor, *, columns: int = 8) -> np.ndarray:
+    """One uint8 picture `(H, W, 3)` of images `(N, C, h, w)` in [0, 1], row by row.
+
+    Small images are enlarged by a whole factor, pixels kept sharp, until the longer side of the
+    picture has about 512 pixels.
+    """
+    from torchvision.utils import make_grid
+
+    rows = -(-len(images) // columns)
+    longest = max(columns * images.shape[3], rows * images.shape[2])
+    factor = max(1, round(MIN_SIDE / longest))
+    enlarged = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    picture = make_grid(enlarged, nrow=columns, padding=2, pad_value=0.5)
+    return np.ascontiguousarray(to_uint8(picture).transpose(1, 2, 0))
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """Values in [0, 1] rounded to 0…255."""
+    return (images * 255).round().byte().numpy()
+
+
+def pairs(real: Tensor, reconstructed: Tensor, *, columns: int = 8) -> Tensor:
+    """Rows of originals, each with the row of their reconstructions beneath."""
+    rows: list[Tensor] = []
+    for start in range(0, len(real) // columns * columns, columns):
+        rows += [*real[start : start + columns], *reconstructed[start : start + columns]]
+    import torch
+
+    return torch.stack(rows) if rows else torch.cat([real, reconstructed])
