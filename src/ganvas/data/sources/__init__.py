@@ -1,0 +1,33 @@
+"""Where images come from: each source implements `ganvas.protocols.ImageSource`."""
+
+from __future__ import annotations
+
+from ganvas.data.sources.arrays import Arrays
+from ganvas.data.sources.celeba import CelebA
+from ganvas.data.sources.dataset import FromDataset
+from ganvas.data.sources.digits import Digits
+from ganvas.data.sources.folder import ImageFolder
+from ganvas.data.sources.torchvision_sets import (
+    cifar10,
+    cifar100,
+    fashion_mnist,
+    kmnist,
+    mnist,
+    stl10,
+    svhn,
+)
+
+__all__ = [
+    "Arrays",
+    "CelebA",
+    "Digits",
+    "FromDataset",
+    "ImageFolder",
+    "cifar10",
+    "cifar100",
+    "fashion_mnist",
+    "kmnist",
+    "mnist",
+    "stl10",
+    "svhn",
+]
