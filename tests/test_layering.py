@@ -20,7 +20,7 @@ LAYERS = (
     ("engine", "sweep", "report"),
     ("models", "data", "metrics", "callbacks", "tracking"),
     ("nn", "losses"),
-    ("schedules",),
+    ("schedules", "pictures"),
     ("protocols", "paths"),
     ("types", "errors"),
 )
