@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -32,6 +33,14 @@ class OfflineRun:
 
 
 def read_wandb(path: Path) -> OfflineRun:
+    """Waits for the end of the file: W&B's service writes it shortly after `finish` returns."""
+    deadline = time.monotonic() + 5
+    while (run := _read(path)).exit_code is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return run
+
+
+def _read(path: Path) -> OfflineRun:
     from wandb.proto import wandb_internal_pb2
 
     run = OfflineRun()
@@ -61,7 +70,14 @@ def _take(run: OfflineRun, record: Any) -> None:
 
 
 def _items(items: Any) -> dict[str, Any]:
-    return {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
+    found: dict[str, Any] = {}
+    for item in items:
+        *outer, last = list(item.nested_key) or [item.key]
+        inside = found
+        for key in outer:
+            inside = inside.setdefault(key, {})
+        inside[last] = json.loads(item.value_json)
+    return found
 
 
 def _payloads(data: bytes) -> list[bytes]:

@@ -200,14 +200,16 @@ def metrics_frame(path: Path | str) -> pd.DataFrame:
     if not lines:
         raise RunError(f"{file} has no metrics; the run may have ended before its first log")
     try:
-        long = pd.read_csv(io.StringIO("".join(lines)), float_precision="round_trip")
-        names = list(dict.fromkeys(long["name"]))
-        when = long.groupby("step")[["images_seen", "seconds"]].last()
-        last = long.drop_duplicates(["step", "name"], keep="last")
-        wide = last.pivot_table(
-            index="step", columns="name", values="value", aggfunc="last", dropna=False
-        )
-    except (KeyError, ValueError) as error:
+        rows = [
+            (int(step), int(images), float(seconds), name, float(value))
+            for step, images, seconds, name, value in csv.reader(lines[1:])
+        ]
+    except ValueError as error:
         raise RunError(f"{file} is damaged: {error}; restore it or choose another run") from error
+    long = pd.DataFrame(rows, columns=list(METRICS_COLUMNS))
+    when = long.groupby("step")[["images_seen", "seconds"]].last()
+    last = long.drop_duplicates(["step", "name"], keep="last")
+    wide = last.set_index(["step", "name"])["value"].unstack("name")
+    names = list(dict.fromkeys(long["name"]))
     wide.columns.name = None
     return when.join(wide[names])
