@@ -174,3 +174,22 @@ def _role_fault(value: Any, hint: Any) -> str | None:
     elif typing.get_origin(hint) is Callable and not callable(value):
         return f"a single one is needed, got {', '.join(value)}"
     return None
+
+
+def build_callbacks(checked: Checked) -> list[Any]:
+    """The user's callbacks; a null entry switches one off.
+
+    Raises:
+        ConfigError: where a constructor refuses a value.
+    """
+    nodes = checked.config.get("callbacks") or {}
+    return [_built(node, f"callbacks.{name}") for name, node in nodes.items() if node is not None]
+
+
+def build_logger(checked: Checked) -> Any:
+    """The tracker of the `logger` group.
+
+    Raises:
+        ConfigError: where its constructor refuses a value.
+    """
+    return _built(checked.config["logger"], "logger")

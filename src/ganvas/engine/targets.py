@@ -56,7 +56,7 @@ def locate(path: str, *, key: str, trust: Sequence[str]) -> Callable[..., Any]:
     if own is not None:
         allowed = callable(found) and _defined_in(found, own)
     elif root == "ganvas":
-        allowed = inspect.isclass(found) and _is_ours(found)
+        allowed = _is_ours(found)
     else:
         allowed = inspect.isclass(found) and _defined_in(found, root) and _of_allowed_kind(found)
     if not allowed:
@@ -97,8 +97,12 @@ def _defined_in(found: Any, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
-def _is_ours(found: type) -> bool:
-    return found.__module__ == "ganvas.schedules" or found.__module__.startswith(OUR_PACKAGES)
+def _is_ours(found: Any) -> bool:
+    """Our classes, and the functions that name a torchvision data set."""
+    module = getattr(found, "__module__", "")
+    if inspect.isclass(found):
+        return module == "ganvas.schedules" or f"{module}.".startswith(OUR_PACKAGES)
+    return inspect.isfunction(found) and module == "ganvas.data.sources.torchvision_sets"
 
 
 def _of_allowed_kind(found: type) -> bool:

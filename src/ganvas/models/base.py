@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -87,6 +87,10 @@ class GenerativeModule(pl.LightningModule, ABC):
         self.counters["step"] += 1
         self.counters["images_seen"] += batch.total or len(batch)
 
+    def reset_counters(self) -> None:
+        """Begin to count anew (after taking over another run's weights)."""
+        self.counters = dict.fromkeys(self.counters, 0)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Counters travel with the weights."""
         checkpoint["ganvas_counters"] = dict(self.counters)
@@ -98,15 +102,9 @@ class GenerativeModule(pl.LightningModule, ABC):
     # Evaluation: sums in float64, so that the mean does not depend on how a split is cut.
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add one batch to the split's sums; a rank's share of the last batch may be empty."""
+        """Add one batch to the split's sums."""
         del batch_idx
-        if len(batch) == 0:
-            return
-        for name, part in self.evaluation_parts(batch).items():
-            weighted = part.detach().double() * len(batch)
-            self._sums[name] = self._sums.get(name, weighted.new_zeros(())) + weighted
-        count = torch.tensor(float(len(batch)), device=batch.x.device, dtype=torch.float64)
-        self._sums["count"] = self._sums.get("count", torch.zeros_like(count)) + count
+        _add_batch(self._sums, self, batch)
 
     def on_validation_epoch_end(self) -> None:
         """Publish the means as `val/…`."""
@@ -135,6 +133,30 @@ class GenerativeModule(pl.LightningModule, ABC):
         """The loader delivers on the device already."""
         del device, dataloader_idx
         return batch
+
+
+def mean_parts(model: GenerativeModule, batches: Iterable[Batch]) -> dict[str, float]:
+    """Means of `evaluation_parts` over all images of `batches`, without a trainer."""
+    sums: dict[str, Tensor] = {}
+    for batch in batches:
+        _add_batch(sums, model, batch)
+    return {name: float(value) for name, value in _means(sums).items()}
+
+
+def _add_batch(sums: dict[str, Tensor], model: GenerativeModule, batch: Batch) -> None:
+    """Add one batch's parts times its size; a rank's share of the last batch may be empty."""
+    if len(batch) == 0:
+        return
+    for name, part in model.evaluation_parts(batch).items():
+        weighted = part.detach().double() * len(batch)
+        sums[name] = sums[name] + weighted if name in sums else weighted
+    count = torch.tensor(float(len(batch)), dtype=torch.float64)
+    sums["count"] = sums["count"] + count if "count" in sums else count
+
+
+def _means(sums: dict[str, Tensor]) -> dict[str, Tensor]:
+    count = sums["count"].item()
+    return {name: value / count for name, value in sums.items() if name != "count"}
 
 
 def _sum_over_ranks(sums: dict[str, Tensor]) -> dict[str, Tensor]:

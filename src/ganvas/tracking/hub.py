@@ -95,6 +95,14 @@ class Hub:
             )
         )
 
+    def set_best(self, values: Mapping[str, float], *, step: int) -> None:
+        """The values of the checkpoint that validation selected, where a direction is known."""
+        for name, value in values.items():
+            higher = self._higher_is_better.get(name.partition("/")[2])
+            if higher is not None:
+                self.record.set_best(name, value, step=step, higher_is_better=higher)
+        self.record.flush()
+
     def log_trace(self, steps: Sequence[int], columns: Mapping[str, Sequence[float]]) -> None:
         """Loss parts of consecutive steps: to the record only, they are too many to show."""
         self.record.log_trace(steps, columns)

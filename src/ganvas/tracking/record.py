@@ -222,6 +222,10 @@ class RunRecord:
         """
         self._summary.update(name, value, step=step, higher_is_better=higher_is_better)
 
+    def set_best(self, name: str, value: float, *, step: int, higher_is_better: bool) -> None:
+        """Fixes the best of a metric that is not selected by its own value (a test value)."""
+        self._summary.set_best(name, value, step=step, higher_is_better=higher_is_better)
+
     def best(self) -> dict[str, float]:
         """The best value by metric, for metrics with a direction."""
         return self._summary.best()

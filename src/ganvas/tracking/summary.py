@@ -35,6 +35,12 @@ class MetricSummary:
         if best is None or _better(value, float(best["value"]), higher=higher_is_better):
             entry["best"] = dict(point)
 
+    def set_best(self, name: str, value: float, *, step: int, higher_is_better: bool) -> None:
+        """Fixes the best value from outside: a test value is not selected by itself."""
+        entry = self._entries.setdefault(name, {})
+        entry["higher_is_better"] = higher_is_better
+        entry["best"] = {"value": _storable(float(value)), "step": int(step)}
+
     def rewind(self, step: int, *, rows: Iterable[tuple[int, str, float]]) -> None:
         """Forgets what came after `step`, from the rows (step, name, value) that remain."""
         stale = {name: entry for name, entry in self._entries.items() if _after(entry, step)}

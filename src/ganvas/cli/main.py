@@ -1,0 +1,142 @@
+"""`ganvas`: commands, exit codes, and errors as one line.
+
+Nothing heavy is imported before a command needs it, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from ganvas.errors import GanvasError
+
+EXIT_OK, EXIT_FAILED, EXIT_REFUSED = 0, 1, 2
+
+HELP = """\
+ganvas: config-driven experiments with autoencoders, VAEs and GANs
+
+  ganvas train [key=value …]            train one run, e.g. model=vae loss.beta=4 dataset=mnist
+  ganvas train -m key=a,b …             train every combination
+  ganvas train check=true …             compose, check and build; train nothing
+  ganvas train resume=RUN               go on from RUN's last checkpoint
+  ganvas train init_from=RUN …          begin with RUN's weights
+  ganvas sample RUN [n=64 seed=0 format=grid|png|npz]
+  ganvas evaluate RUN [split=test checkpoint=best]
+  ganvas list models|datasets|losses|networks|experiments
+  ganvas version
+
+RUN is a run's folder. Every key: ganvas train --cfg job. Python: ganvas.train([...]), ganvas.load_run(RUN).
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code.
+
+    0 done, 1 failed while running, 2 refused before any work, 130 or 143 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "train": _train,
+        "sample": _sample,
+        "evaluate": _evaluate,
+        "list": _list,
+        "version": _version,
+    }
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return EXIT_OK
+    if arguments[0] == "--version":
+        return _version([])
+    command = commands.get(arguments[0])
+    if command is None:
+        from ganvas.engine.compose import suggest
+
+        return _refuse(f"`{arguments[0]}`: no such command{suggest(arguments[0], list(commands))}")
+    try:
+        return command(arguments[1:])
+    except GanvasError as error:
+        if wants_traceback(arguments):
+            traceback.print_exc()
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        return _refuse("interrupted", code=130)
+    except Exception as error:
+        if wants_traceback(arguments):
+            raise
+        return _refuse(
+            f"{type(error).__name__}: {error}\nfull_error=true shows where it was raised"
+        )
+
+
+def wants_traceback(arguments: Sequence[str]) -> bool:
+    """`full_error=true` or GANVAS_FULL_ERROR=1."""
+    typed = any(a.lower() in ("full_error=true", "full_error=1") for a in arguments)
+    return typed or os.environ.get("GANVAS_FULL_ERROR", "0") not in ("", "0")
+
+
+def _refuse(message: str, *, code: int = EXIT_REFUSED) -> int:
+    for line in message.splitlines():
+        print(f"ganvas: {line}", file=sys.stderr)
+    return code
+
+
+def _train(arguments: list[str]) -> int:
+    from ganvas.cli.train import train
+
+    return train(arguments)
+
+
+def _run_command(arguments: list[str], *, command: str) -> tuple[str, list[str]]:
+    """The RUN of `ganvas sample RUN …`, and the rest."""
+    if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
+        if arguments and arguments[0].startswith("run="):
+            return arguments[0].removeprefix("run="), arguments[1:]
+        raise GanvasError(f"{command} needs a run's folder: ganvas {command} RUN [key=value …]")
+    return arguments[0], arguments[1:]
+
+
+def _sample(arguments: list[str]) -> int:
+    from ganvas.cli.settings import command_settings
+    from ganvas.engine.settings import SampleSettings
+
+    run, overrides = _run_command(arguments, command="sample")
+    settings = command_settings(SampleSettings, "sample", run, overrides)
+    from ganvas.engine.sample import sample
+
+    print(sample(settings))
+    return EXIT_OK
+
+
+def _evaluate(arguments: list[str]) -> int:
+    from ganvas.cli.settings import command_settings
+    from ganvas.engine.settings import EvaluateSettings
+
+    run, overrides = _run_command(arguments, command="evaluate")
+    settings = command_settings(EvaluateSettings, "evaluate", run, overrides)
+    from ganvas.engine.evaluate import evaluate
+
+    for result in evaluate(settings):
+        print(f"{result['split']}/{result['name']:<16} {result['value']:.6g}")
+    return EXIT_OK
+
+
+def _list(arguments: list[str]) -> int:
+    from ganvas.engine.listing import GROUPS, list_options
+
+    if not arguments:
+        raise GanvasError(f"list what? There are: {', '.join(GROUPS)}")
+    found = list_options(arguments[0])
+    width = max((len(name) for name, _ in found), default=0)
+    for name, line in found:
+        print(f"{name:<{width}}  {line}".rstrip())
+    return EXIT_OK
+
+
+def _version(arguments: list[str]) -> int:
+    del arguments
+    from ganvas import __version__
+
+    print(__version__)
+    return EXIT_OK

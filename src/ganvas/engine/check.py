@@ -1,0 +1,139 @@
+"""Everything that can be refused before any work: keys, types, targets, ranges, pairs, shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganvas.engine.compose import Composed, compose, resolve
+from ganvas.engine.settings import TrainSettings, validate
+from ganvas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ganvas.data import ImageData
+    from ganvas.engine.build import Checked
+    from ganvas.models.base import GenerativeModule
+
+SESSION_KEYS = ("resume", "check", "full_error", "trust")
+"""Of one invocation, not of the run: never recorded."""
+
+
+def check_overrides(overrides: Sequence[str], *, search: Sequence[str | Path] = ()) -> Checked:
+    """Compose and check one training job.
+
+    Raises:
+        ConfigError: with one line for each fault.
+    """
+    return check_composed(compose(overrides, search=search))
+
+
+def check_composed(composed: Composed) -> Checked:
+    """Check keys, types, ranges, targets and pairs of a composed config; nothing is built yet."""
+    config = composed.config
+    if config.get("name") is None:
+        names = [composed.choices.get(group) for group in ("model", "dataset")]
+        config.name = "_".join(n for n in names if n) or "run"
+    if isinstance(config.get("paths"), dict) or config.get("paths") is not None:
+        for key in ("runs_dir", "data_dir", "cache_dir", "weights_dir"):
+            if key in config.paths and isinstance(config.paths[key], str):
+                config.paths[key] = str(Path(config.paths[key]).expanduser().absolute())
+    return check_plain(resolve(config), choices=composed.choices)
+
+
+def check_plain(
+    config: dict[str, Any], *, choices: dict[str, str], trust: Sequence[str] = ()
+) -> Checked:
+    """As `check_composed`, from resolved containers (a run's own record)."""
+    from ganvas.engine.build import Checked, check_groups
+    from ganvas.engine.targets import trusted_modules
+
+    settings = validate(TrainSettings, config)
+    _check_name(settings.name)
+    recorded = {k: v for k, v in config.items() if k not in SESSION_KEYS and v is not None}
+    recorded["trainer"] = settings.trainer.model_dump()
+    trusted = trusted_modules([*settings.trust, *trust])
+    checked = Checked(settings, recorded, dict(choices), trusted)
+    check_groups(checked)
+    return checked
+
+
+def _check_name(name: str | None) -> None:
+    if name is None or name != name.strip() or not name or set(name) & set('/\\:*?"<>|\0'):
+        raise ConfigError(f'name: must be a folder name without / \\ : * ? " < > |, got {name!r}')
+    if name.startswith("."):
+        raise ConfigError(f"name: must not begin with a dot, got {name!r}")
+
+
+def check_device(checked: Checked) -> None:
+    """The devices that the trainer asks for exist.
+
+    Raises:
+        ConfigError: with the device to choose instead.
+    """
+    import torch
+
+    trainer = checked.settings.trainer
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    on_gpu = trainer.accelerator == "gpu" or (trainer.accelerator == "auto" and num_gpus > 0)
+    if trainer.accelerator == "gpu" and not num_gpus:
+        raise ConfigError("trainer.accelerator=gpu: no CUDA device was found; choose trainer=cpu")
+    if on_gpu and trainer.devices > num_gpus:
+        raise ConfigError(f"trainer.devices={trainer.devices}: only {num_gpus} CUDA devices found")
+    if not on_gpu and trainer.precision == "16-mixed":
+        raise ConfigError(
+            "trainer.precision=16-mixed needs a GPU; on the CPU use trainer.precision=32 or "
+            "bf16-mixed"
+        )
+    if not on_gpu and trainer.sync_batchnorm:
+        raise ConfigError("trainer.sync_batchnorm=true needs GPUs; set it to false on the CPU")
+
+
+def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
+    """Build data and model on the meta device and pass one batch of two images through.
+
+    Nothing is computed or stored, so this costs a fraction of a second for any size.
+
+    Raises:
+        ConfigError: where a constructor refuses a value, or shapes do not fit.
+    """
+    import torch
+
+    from ganvas.engine.build import build_callbacks, build_data, build_logger, build_model
+    from ganvas.types import Batch
+
+    data = build_data(checked)
+    _check_batch_cut(checked, data)
+    build_logger(checked)
+    build_callbacks(checked)
+    if data.image_shape is None:
+        raise ConfigError("dataset: its image_shape is unknown before its files are there")
+    with _our_message(checked), torch.device("meta"):
+        model = build_model(checked, data)
+        model.configure_optimizers()
+        images = torch.empty(2, *data.image_shape)
+        labels = None if data.num_classes is None else torch.zeros(2, dtype=torch.long)
+        model.training_parts(Batch(images, labels))
+    return data, model
+
+
+def _check_batch_cut(checked: Checked, data: ImageData) -> None:
+    trainer = checked.settings.trainer
+    world = trainer.devices * trainer.num_nodes
+    if data.batch_size % world:
+        raise ConfigError(
+            f"dataset.batch_size={data.batch_size} can't be cut into {world} equal parts "
+            f"(trainer.devices × num_nodes); set it to {data.batch_size // world * world or world}"
+        )
+
+
+@contextmanager
+def _our_message(checked: Checked) -> Iterator[None]:
+    """A ValueError of a constructor or optimiser becomes a refusal; other errors stay theirs."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"model={checked.choices.get('model', '?')}: {error}") from error

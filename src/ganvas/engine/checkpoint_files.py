@@ -1,0 +1,111 @@
+"""Checkpoint files: written whole or not at all, read without running any code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning_fabric.plugins import CheckpointIO
+
+from ganvas.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from ganvas.models.base import GenerativeModule
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes to a sibling, syncs it, renames it; reads with `weights_only=True`."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write whole or not at all."""
+        del storage_options
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(target.name + ".tmp")
+        try:
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """As `read_checkpoint`."""
+        del weights_only
+        return read_checkpoint(Path(path), map_location=map_location)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Delete the file."""
+        Path(path).unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path, *, map_location: Any = "cpu") -> dict[str, Any]:
+    """A checkpoint's plain containers and tensors.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, holds code, or is no ganvas checkpoint.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}; give best, last or the path of a file")
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors and plain values, so it was not opened (it could run "
+            "code); use a checkpoint that ganvas wrote"
+        ) from error
+    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or truncated; use another one of the run's checkpoints"
+        ) from error
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise CheckpointError(f"{path} is no checkpoint of ganvas: it has no state_dict")
+    return checkpoint
+
+
+def load_weights(model: GenerativeModule, path: Path) -> dict[str, Any]:
+    """Put a checkpoint's weights and counters into `model`; the checkpoint, for its step.
+
+    Raises:
+        CheckpointError: if it is another model's.
+    """
+    checkpoint = read_checkpoint(path)
+    theirs, mine = checkpoint["state_dict"], model.state_dict()
+    missing, unknown = sorted(mine.keys() - theirs.keys()), sorted(theirs.keys() - mine.keys())
+    other = [k for k in mine.keys() & theirs.keys() if mine[k].shape != theirs[k].shape]
+    if missing or unknown or other:
+        example = (missing + unknown + sorted(other))[0]
+        raise CheckpointError(
+            f"{path} is of another model: {len(missing)} weights missing, {len(unknown)} unknown, "
+            f"{len(other)} of another shape (first: {example}); use the config it was trained with"
+        )
+    model.load_state_dict(theirs)
+    return checkpoint
+
+
+def checkpoint_path(run: Path, which: str) -> Path:
+    """The file of `best` (the last one, where no best was selected), `last` or a path.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    folder = run / "checkpoints"
+    named = {"best": [folder / "best.ckpt", folder / "last.ckpt"], "last": [folder / "last.ckpt"]}
+    candidates = named.get(which, [Path(which).expanduser()])
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise CheckpointError(
+        f"checkpoint={which}: no file {candidates[-1]}; the run wrote "
+        f"{', '.join(sorted(p.name for p in folder.glob('*.ckpt'))) or 'no checkpoint'}"
+    )

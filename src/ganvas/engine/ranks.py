@@ -1,0 +1,109 @@
+"""Several processes for one run: this process is rank 0, the others get its frozen config.
+
+Lightning would start them by repeating the command line, which under a sweep repeats the sweep.
+Here rank r is `python -m ganvas.engine.ranks RUN` and reads `RUN/config.yaml`, so no rank can
+train on other values. Under torchrun or srun the ranks exist already and nothing is started.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ganvas.errors import GanvasError
+
+
+def global_rank() -> int:
+    """This process' rank as the launcher's environment tells it; 0 for a single process."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+
+
+def launched_externally() -> bool:
+    """Whether torchrun, srun or this module started the ranks."""
+    return "LOCAL_RANK" in os.environ
+
+
+@contextmanager
+def other_ranks(run: Path, *, num_ranks: int, trust: tuple[str, ...]) -> Iterator[None]:
+    """Starts ranks 1 … num_ranks − 1 on this machine; ends them when the block is left.
+
+    If one of them dies, the run can't go on: this process is interrupted.
+
+    Raises:
+        GanvasError: if a rank failed.
+    """
+    if num_ranks == 1 or launched_externally():
+        yield
+        return
+    shared = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+        "WORLD_SIZE": str(num_ranks),
+        "NODE_RANK": "0",
+        "GANVAS_TRUST": ",".join(trust),
+    }
+    former = {key: os.environ.get(key) for key in (*shared, "LOCAL_RANK")}
+    os.environ.update(shared, LOCAL_RANK="0")
+    ranks = [_start(run, rank) for rank in range(1, num_ranks)]
+    try:
+        yield
+        codes = [rank.wait(timeout=60) for rank in ranks]
+        if any(codes):
+            raise GanvasError(f"a rank ended with exit code {max(codes, key=abs)}; see above")
+    finally:
+        for rank in ranks:
+            if rank.poll() is None:
+                rank.kill()
+            rank.wait()
+            if rank.stdin:
+                rank.stdin.close()
+        for key, value in former.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+def _start(run: Path, rank: int) -> subprocess.Popen[bytes]:
+    """One rank; it ends itself when its standard input closes, so it never outlives this one."""
+    environment = os.environ | {"LOCAL_RANK": str(rank)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "ganvas.engine.ranks", str(run)],
+        stdin=subprocess.PIPE,
+        env=environment,
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _end_with_parent() -> None:
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main() -> int:
+    """A rank other than 0: the run's frozen config, no record, no output."""
+    from ganvas.engine.runs import read_checked
+    from ganvas.engine.train import train_rank
+
+    _end_with_parent()
+    run = Path(sys.argv[1])
+    train_rank(read_checked(run, trust=[]), folder=run)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""Runs that exist: their record, their trained model, their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import yaml
+
+from ganvas.engine.build import Checked, build_data, build_model
+from ganvas.engine.check import check_plain
+from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
+from ganvas.errors import RunError
+from ganvas.protocols import Decodes, Encodes, Reconstructs, Samples
+from ganvas.tracking.files import read_run_json
+from ganvas.tracking.tables import metrics_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+    from ganvas.data import ImageData
+    from ganvas.models.base import GenerativeModule
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A run's frozen config.
+
+    Raises:
+        RunError: if there is no run, or its config can't be read.
+    """
+    read_run_json(folder)
+    file = folder / "config.yaml"
+    try:
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RunError(f"{file} can't be read ({type(error).__name__}); restore it") from error
+    if not isinstance(config, dict):
+        raise RunError(f"{file} is damaged: it holds no mapping; restore it")
+    return config
+
+
+def read_checked(folder: Path, *, trust: Sequence[str]) -> Checked:
+    """A run's frozen config, checked again: its `_target_`s are trusted no more than typed ones."""
+    config = read_config(folder)
+    choices = read_run_json(folder).get("choices") or {}
+    return check_plain(config, choices=choices, trust=trust)
+
+
+def pick_device(accelerator: str) -> torch.device:
+    """`auto` is CUDA where there is one.
+
+    Raises:
+        RunError: if gpu is asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if accelerator == "gpu" and not available:
+        raise RunError("accelerator=gpu: no CUDA device was found; use accelerator=cpu")
+    return torch.device("cuda" if available and accelerator != "cpu" else "cpu")
+
+
+class ModelView:
+    """A trained model for notebooks: evaluation mode, no gradients, images in [0, 1].
+
+    Attributes:
+        module: the LightningModule itself, in its own value range.
+    """
+
+    def __init__(self, module: GenerativeModule) -> None:
+        self.module = module.eval().requires_grad_(False)
+
+    def sample(self, num: int, *, seed: int = 0, noise: Tensor | None = None) -> Tensor:
+        """`num` new images `(num, C, H, W)` in [0, 1].
+
+        Raises:
+            RunError: if the model draws no samples.
+        """
+        self._require(Samples, "sample", "a plain autoencoder has no prior; train a vae or gan")
+        return self._to_unit(self.module.sample(num, seed=seed, noise=noise))  # type: ignore[operator]
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Images `(B, C, H, W)` in [0, 1] to codes `(B, Z)`.
+
+        Raises:
+            RunError: if the model has no encoder.
+        """
+        self._require(Encodes, "encode", "choose a model with an encoder")
+        return self.module.encode(self._from_unit(x))  # type: ignore[operator, no-any-return]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Codes `(B, Z)` to images `(B, C, H, W)` in [0, 1].
+
+        Raises:
+            RunError: if the model has no decoder.
+        """
+        self._require(Decodes, "decode", "choose a model with a decoder")
+        return self._to_unit(self.module.decode(z.to(self.module.device)))  # type: ignore[operator]
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Images `(B, C, H, W)` in [0, 1] to reconstructions in [0, 1].
+
+        Raises:
+            RunError: if the model reconstructs nothing.
+        """
+        self._require(Reconstructs, "reconstruct", "choose an autoencoder or a VAE")
+        return self._to_unit(self.module.reconstruct(self._from_unit(x)))  # type: ignore[operator]
+
+    def _require(self, protocol: type, verb: str, remedy: str) -> None:
+        if not isinstance(self.module, protocol):
+            raise RunError(f"{type(self.module).__name__} can't {verb}: {remedy}")
+
+    def _to_unit(self, images: Tensor) -> Tensor:
+        low, high = self.module.value_range
+        return ((images - low) / (high - low)).clamp(0, 1)
+
+    def _from_unit(self, images: Tensor) -> Tensor:
+        low, high = self.module.value_range
+        return images.to(self.module.device) * (high - low) + low
+
+
+class Run:
+    """A run on disk.
+
+    Attributes:
+        path: its folder.
+    """
+
+    def __init__(self, path: Path, *, trust: Sequence[str] = ()) -> None:
+        self.path = path
+        self._trust = tuple(trust)
+        self._model: ModelView | None = None
+        read_run_json(path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, status={self.record['status']!r})"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The content of `run.json`, read anew."""
+        return read_run_json(self.path)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The frozen config."""
+        return read_config(self.path)
+
+    def metrics(self) -> pd.DataFrame:
+        """One row per logged step, one column per metric, with `images_seen` and `seconds`."""
+        return metrics_frame(self.path)
+
+    @property
+    def model(self) -> ModelView:
+        """The model with its best weights (the last ones where none were selected)."""
+        if self._model is None:
+            self._model = self.load_model("best")
+        return self._model
+
+    def load_model(self, checkpoint: str = "best", *, device: str = "cpu") -> ModelView:
+        """The model with the weights of `best`, `last` or a path.
+
+        Raises:
+            CheckpointError: if the checkpoint is missing, damaged, or of another model.
+            ConfigError: if the run's config may not be built.
+        """
+        checked = read_checked(self.path, trust=self._trust)
+        model, _ = restore(checked, self.path, checkpoint)
+        return ModelView(model.to(device))
+
+    def data(self) -> ImageData:
+        """The run's data set, prepared.
+
+        Raises:
+            DataError: if its files are missing or unreadable.
+        """
+        data = build_data(read_checked(self.path, trust=self._trust))
+        data.prepare()
+        return data
+
+
+def restore(
+    checked: Checked, folder: Path, checkpoint: str
+) -> tuple[GenerativeModule, dict[str, Any]]:
+    """The model of a run with a checkpoint's weights and counters, and that checkpoint."""
+    path = checkpoint_path(folder, checkpoint)
+    model = build_model(checked, build_data(checked))
+    model.seed = checked.settings.seed
+    content = load_weights(model, path)
+    model.on_load_checkpoint(content)
+    return model, content
+
+
+def load_run(path: str | Path, *, trust: Sequence[str] = ()) -> Run:
+    """A run from its folder.
+
+    Args:
+        path: the run's folder.
+        trust: your own modules that its config may name.
+
+    Raises:
+        RunError: if there is no run, or its record is damaged.
+    """
+    return Run(Path(path).expanduser().resolve(), trust=trust)

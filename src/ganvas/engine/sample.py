@@ -1,0 +1,60 @@
+"""`ganvas sample RUN`: new images from a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ganvas import pictures
+from ganvas.engine.runs import load_run, pick_device
+from ganvas.engine.settings import SampleSettings
+from ganvas.errors import RunError
+
+BATCH = 256
+
+
+def sample(settings: SampleSettings) -> Path:
+    """Draw and write; the file or folder written.
+
+    The images depend on the checkpoint, `n` and `seed` alone, not on the batches they are made in.
+
+    Raises:
+        GanvasError: if the run can't be used, its model draws no samples, or `out` can't be written.
+    """
+    run = load_run(settings.run, trust=settings.trust)
+    device = pick_device(settings.accelerator)
+    view = run.load_model(settings.checkpoint, device=str(device))
+    with torch.no_grad():
+        view.sample(1)  # refuses a model without samples before anything is written
+        width = view.module.latent_dim
+        noise = view.module.prior_noise(settings.n, int(width), seed=settings.seed)  # type: ignore[arg-type]
+        images = torch.cat([view.sample(len(z), noise=z).cpu() for z in noise.split(BATCH)])
+    suffix = {"grid": ".png", "png": "", "npz": ".npz"}[settings.format]
+    name = f"drawn-{settings.checkpoint_name}-n{settings.n}-seed{settings.seed}{suffix}"
+    out = Path(settings.out).expanduser() if settings.out else run.path / "samples" / name
+    try:
+        _write(images, out, kind=settings.format)
+    except OSError as error:
+        raise RunError(f"out={out}: can't be written ({error.strerror}); choose another") from error
+    return out
+
+
+def _write(images: torch.Tensor, out: Path, *, kind: str) -> None:
+    if kind == "png":
+        out.mkdir(parents=True, exist_ok=True)
+        for i, image in enumerate(pictures.to_uint8(images)):
+            pixels = image.transpose(1, 2, 0)
+            Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(
+                out / f"{i:06d}.png"
+            )
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "npz":
+        with out.open("wb") as file:
+            np.savez_compressed(file, images=pictures.to_uint8(images).transpose(0, 2, 3, 1))
+    else:
+        columns = int(np.ceil(np.sqrt(len(images))))
+        Image.fromarray(pictures.grid(images, columns=columns)).save(out)

@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM as a request that training looks at between two batches."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from ganvas.callbacks.checkpoints import InterruptedRun
+
+HANDLED = (signal.SIGINT, signal.SIGTERM)
+
+
+class SignalInbox:
+    """The first signal waits here; a second one ends the run at once."""
+
+    def __init__(self) -> None:
+        self.pending: int | None = None
+
+    def __call__(self) -> int | None:
+        """The number of the signal that came, or None."""
+        return self.pending
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Signal handler.
+
+        Raises:
+            InterruptedRun: on the second signal.
+        """
+        del frame
+        if self.pending is not None:
+            raise InterruptedRun(number)
+        self.pending = number
+
+
+@contextmanager
+def signal_inbox() -> Iterator[SignalInbox]:
+    """Handlers for SIGINT and SIGTERM inside, the former ones afterwards (main thread only)."""
+    inbox = SignalInbox()
+    if threading.current_thread() is not threading.main_thread():
+        yield inbox
+        return
+    former = {number: signal.signal(number, inbox.receive) for number in HANDLED}
+    try:
+        yield inbox
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -1,0 +1,98 @@
+"""What a person sees at the end of a run."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ganvas.tracking.files import read_run_json
+
+if TYPE_CHECKING:
+    from ganvas.models.base import GenerativeModule
+
+
+def peak_memory() -> dict[str, float]:
+    """Largest memory in MiB so far: of this process, and allocated on the GPU if there is one."""
+    import torch
+
+    peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    if torch.cuda.is_available():
+        peak["gpu"] = torch.cuda.max_memory_allocated() / 2**20
+    return peak
+
+
+def print_summary(folder: Path, *, console: Console, model: GenerativeModule | None) -> None:
+    """Final and best metrics, peak memory, pictures, checkpoint and run folder."""
+    record = read_run_json(folder)
+    if record["metrics"]:
+        console.print(_metrics_table(record["metrics"], title=_title(record, model)))
+    memory = ", ".join(f"{name} {mib:,.0f} MiB" for name, mib in peak_memory().items())
+    rows = {"peak memory": memory, "status": record["status"], **_places(folder)}
+    if record["reason"]:
+        rows["reason"] = record["reason"]
+    if record["wandb"]:
+        rows["W&B"] = _wandb_place(record["wandb"], folder)
+    places = Table.grid(padding=(0, 2))
+    for name, text in rows.items():
+        places.add_row(name, str(text))
+    console.print(places, soft_wrap=True)
+
+
+def next_commands(folder: Path, *, has_samples: bool) -> list[str]:
+    """Three commands to try next."""
+    place = _shown(folder)
+    first = f"ganvas sample {place} n=16" if has_samples else f"ganvas train init_from={place}"
+    return [first, f"ganvas evaluate {place}", "ganvas train model=dcgan trainer.max_epochs=30"]
+
+
+def _title(record: dict[str, Any], model: GenerativeModule | None) -> str:
+    step = f", {model.step:,} steps" if model is not None else ""
+    return f"{record['name']}  (seed {record['seed']}{step})"
+
+
+def _metrics_table(metrics: dict[str, Any], *, title: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column, side in (
+        ("metric", "left"),
+        ("final", "right"),
+        ("best", "right"),
+        ("at", "right"),
+    ):
+        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    for name, entry in metrics.items():
+        best = entry.get("best") or {}
+        table.add_row(
+            name,
+            f"{float(entry['final']['value']):.4f}",
+            f"{float(best['value']):.4f}" if best else "",
+            f"step {best['step']:,}" if best else "",
+        )
+    return table
+
+
+def _places(folder: Path) -> dict[str, str]:
+    places = {"run": _shown(folder)}
+    for name, pattern in (("pictures", "samples/*.png"), ("checkpoint", "checkpoints/*.ckpt")):
+        files = sorted(folder.glob(pattern), key=lambda p: p.stat().st_mtime)
+        best = [p for p in files if p.name == "best.ckpt"]
+        if files:
+            places[name] = _shown(files[-1].parent if name == "pictures" else (best or files)[-1])
+    return places
+
+
+def _wandb_place(info: dict[str, Any], folder: Path) -> str:
+    if info.get("url"):
+        return str(info["url"])
+    return f"{info['mode']}: {_shown(folder / 'wandb')}  (upload later with `wandb sync`)"
+
+
+def _shown(path: Path) -> str:
+    """Relative to the working folder where that is shorter."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

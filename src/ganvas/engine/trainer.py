@@ -1,0 +1,173 @@
+"""The Lightning trainer that a config asks for."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.strategies import DDPStrategy
+
+from ganvas.callbacks.checkpoints import Checkpoints
+from ganvas.callbacks.figures import Figures
+from ganvas.callbacks.images import ImageGrids
+from ganvas.callbacks.random_state import RandomState
+from ganvas.callbacks.steps import Budget, GradientClipping, LearningRate
+from ganvas.engine.build import build_callbacks, instantiate
+from ganvas.engine.checkpoint_files import AtomicCheckpointIO
+from ganvas.schedules import as_schedule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ganvas.engine.build import Checked
+    from ganvas.engine.settings import TrainerSettings
+    from ganvas.engine.signals import SignalInbox
+    from ganvas.models.base import GenerativeModule
+    from ganvas.protocols import Recorder
+
+MUTED = (
+    r".*does not have many workers.*",
+    r".*`LightningDataModule`.*",
+    r".*You're resuming from a checkpoint that ended before the epoch ended.*",
+    r".*The number of training batches .* is smaller than the logging interval.*",
+    r".*Checkpoint directory .* exists and is not empty.*",
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+)
+
+
+def quiet_lightning() -> None:
+    """No start-up tips, no advertisements, none of the warnings that do not apply to us."""
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for pattern in MUTED:
+        warnings.filterwarnings("ignore", message=pattern)
+
+
+def on_gpu(settings: TrainerSettings) -> bool:
+    """Whether the trainer's accelerator is CUDA; `auto` takes it where there is one."""
+    return settings.accelerator == "gpu" or (
+        settings.accelerator == "auto" and torch.cuda.is_available()
+    )
+
+
+def prepare_process(checked: Checked) -> None:
+    """Seeds, threads and determinism of this process, before anything is built."""
+    import random
+
+    import numpy as np
+
+    trainer = checked.settings.trainer
+    if trainer.num_threads:
+        torch.set_num_threads(trainer.num_threads)
+    seed = checked.settings.seed
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def make_trainer(
+    checked: Checked,
+    model: GenerativeModule,
+    *,
+    callbacks: Sequence[pl.Callback],
+    validates: bool,
+) -> pl.Trainer:
+    """A trainer without Lightning's own logging, checkpoints and bar: ours take their place."""
+    settings = checked.settings.trainer
+    gpu = on_gpu(settings)
+    deterministic = settings.deterministic
+    if deterministic is None:
+        deterministic = not gpu
+    num_ranks = settings.devices * settings.num_nodes
+    strategy: Any = "auto"
+    if num_ranks > 1:
+        strategy = DDPStrategy(
+            find_unused_parameters=not model.automatic_optimization,
+            process_group_backend="nccl" if gpu else "gloo",
+        )
+    return pl.Trainer(
+        accelerator="gpu" if gpu else "cpu",
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=strategy,
+        sync_batchnorm=settings.sync_batchnorm,
+        precision={"32": "32-true"}.get(settings.precision, settings.precision),
+        max_epochs=-1 if settings.max_epochs is None else settings.max_epochs,
+        max_steps=-1,
+        deterministic=deterministic,
+        accumulate_grad_batches=(
+            settings.accumulate_grad_batches if model.automatic_optimization else 1
+        ),
+        check_val_every_n_epoch=(
+            None if settings.val_check_interval else settings.check_val_every_n_epoch
+        ),
+        val_check_interval=settings.val_check_interval,
+        limit_val_batches=None if validates else 0,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        inference_mode=False,
+        callbacks=list(callbacks),
+        plugins=[AtomicCheckpointIO()],
+    )
+
+
+def make_callbacks(
+    checked: Checked,
+    model: GenerativeModule,
+    *,
+    folder: Path,
+    recorder: Recorder | None,
+    inbox: SignalInbox,
+) -> tuple[list[pl.Callback], Figures, Checkpoints]:
+    """The callbacks of one training run, in the order in which they act."""
+    settings = checked.settings.trainer
+    saving = settings.checkpoint
+    figures = Figures(recorder, every_n_steps=settings.log_every_n_steps)
+    checkpoints = Checkpoints(
+        folder / "checkpoints",
+        monitor=saving.monitor or model.monitor,
+        mode=saving.mode or ("max" if model.monitor_mode == "max" else "min"),
+        every_n_steps=saving.every_n_steps,
+        keep=saving.keep,
+        pending_signal=inbox,
+    )
+    own = build_callbacks(checked)
+    for callback in own:
+        if isinstance(callback, ImageGrids):
+            callback.recorder = recorder
+    acting: list[pl.Callback] = [RandomState(), figures]
+    if settings.max_steps:
+        acting.append(Budget(max_steps=settings.max_steps))
+    if settings.lr_schedule:
+        acting.append(LearningRate(as_schedule(instantiate(settings.lr_schedule))))
+    if settings.gradient_clip_val:
+        acting.append(GradientClipping(max_norm=settings.gradient_clip_val))
+    if stop := settings.early_stopping:
+        acting.append(
+            EarlyStopping(
+                stop.monitor or model.monitor or "val/loss",
+                mode=saving.mode or model.monitor_mode,
+                patience=stop.patience,
+                min_delta=stop.min_delta,
+                verbose=False,
+            )
+        )
+    return [*acting, *own, checkpoints], figures, checkpoints
+
+
+def total_steps(checked: Checked, steps_per_epoch: int) -> int | None:
+    """Batches that the budget allows; None where only a callback can end the run."""
+    settings = checked.settings.trainer
+    by_epochs = settings.max_epochs * steps_per_epoch if settings.max_epochs else None
+    limits = [limit for limit in (by_epochs, settings.max_steps) if limit is not None]
+    return min(limits) if limits else None
