@@ -189,9 +189,7 @@ def test_crops_are_windows_of_the_reflected_image() -> None:
 def test_augmentation_follows_seed_and_step() -> None:
     def run(seed: int, step: int) -> Tensor:
         augment = Augment(flip=True, crop_padding=2)
-        return augment_batch(
-            ramp(), augment=augment, seed=seed, step=step, num_global=64, offset=0
-        )
+        return augment_batch(ramp(), augment=augment, seed=seed, step=step, num_global=64, offset=0)
 
     assert torch.equal(run(0, 5), run(0, 5))
     assert not torch.equal(run(0, 5), run(0, 6))

@@ -105,7 +105,7 @@ def test_batch_must_be_shared_evenly_in_training() -> None:
 
 def test_absent_split_and_bad_range_are_refused() -> None:
     data = numbered(source=Numbered(num_test=0))
-    with pytest.raises(DataError, match="no val images; set dataset.val_size"):
+    with pytest.raises(DataError, match=r"no val images; set dataset.val_size"):
         data.loader("val", value_range=RANGE, seed=0)
     with pytest.raises(DataError, match="no test images"):
         data.loader("test", value_range=RANGE, seed=0)

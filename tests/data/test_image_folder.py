@@ -227,7 +227,7 @@ def test_images_smaller_than_the_crop_are_refused_or_enlarged(tmp_path: Path) ->
 def test_options_are_checked() -> None:
     with pytest.raises(ConfigError, match="channels: must be 1 or 3, got 4"):
         ImageFolder("x", image_size=8, channels=4)
-    with pytest.raises(ConfigError, match="source.test_size: must be a count"):
+    with pytest.raises(ConfigError, match=r"source.test_size: must be a count"):
         ImageFolder("x", image_size=8, test_size=1.0)
     with pytest.raises(ConfigError, match="image_size: must be at least 1, got 0"):
         ImageFolder("x", image_size=0)

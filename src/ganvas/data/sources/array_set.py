@@ -123,18 +123,9 @@ class TorchvisionArrays:
         missing = first_missing(files)
         if not self._download:
             raise DataError(f"{missing} is missing and download is off; {self._remedy()}")
-        try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            with file_lock(self._root / ".download.lock"), short_timeout():
-                if first_missing(files) is not None:  # another process may have fetched them
-                    self._open_all()
-        except ImportError:
-            raise
-        except Exception as error:  # refused, no network, a broken archive: each of its own kind
-            raise DataError(
-                f"{self._set.name} isn't under {self._root} and its download failed ({error}); "
-                f"{self._remedy()}"
-            ) from error
+        with downloading(self._set.name, root=self._root, remedy=self._remedy()):
+            if first_missing(files) is not None:  # another process may have fetched them
+                self._open_all()
         missing = first_missing(files)
         if missing is not None:
             raise DataError(f"{missing} is missing after the download; {self._remedy()}")
@@ -153,7 +144,7 @@ class TorchvisionArrays:
             folder = (self._root / self._set.files[0]).parent
             raise DataError(
                 f"{folder}: the {self._set.name} files can't be read "
-                f"({type(error).__name__}: {error}); delete them and {self._remedy()}"
+                f"({type(error).__name__}: {one_line(error)}); delete them and {self._remedy()}"
             ) from error
 
     def _remedy(self) -> str:
@@ -165,11 +156,28 @@ class TorchvisionArrays:
 
 
 @contextmanager
-def short_timeout() -> Iterator[None]:
-    """Lets a silent server fail after ten seconds; torchvision sets no limit itself."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT_SECONDS)
+def downloading(name: str, *, root: Path, remedy: str) -> Iterator[None]:
+    """Holds a lock on `root`, lets a silent server fail after ten seconds, and words failures.
+
+    Raises:
+        DataError: whatever went wrong, with the remedy.
+    """
+    before = socket.getdefaulttimeout()  # torchvision sets no limit itself
     try:
-        yield
+        root.mkdir(parents=True, exist_ok=True)
+        socket.setdefaulttimeout(_TIMEOUT_SECONDS)
+        with file_lock(root / ".download.lock"):
+            yield
+    except ImportError:
+        raise
+    except Exception as error:  # refused, no network, a broken archive: each of its own kind
+        raise DataError(
+            f"{name} isn't under {root} and its download failed ({one_line(error)}); {remedy}"
+        ) from error
     finally:
         socket.setdefaulttimeout(before)
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line."""
+    return " ".join(str(error).split())

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ganvas.data.content import Decoded, FileSet, file_lock, file_set, source_fingerprint
+from ganvas.data.content import Decoded, FileSet, file_set, source_fingerprint
 from ganvas.data.decode import Fit, decode_files
 from ganvas.data.options import whole
-from ganvas.data.sources.array_set import short_timeout
+from ganvas.data.sources.array_set import downloading
 from ganvas.errors import DataError
 from ganvas.types import ImageShape, Split
 
@@ -61,8 +61,7 @@ class CelebA:
         Raises:
             DataError: absent, and no download possible.
         """
-        if not (self._partition_file.is_file() and self._images.is_dir()):
-            self._fetch()
+        self._fetch()
         names = [f"img_align_celeba/{name}" for split in _PARTITION for name in self._names(split)]
         return file_set(self._folder, [*names, self._partition_file.name])
 
@@ -80,6 +79,7 @@ class CelebA:
         return self._decode(split, skip_bad=True)
 
     def _decode(self, split: Split, *, skip_bad: bool) -> Decoded:
+        self._fetch()
         paths = [self._images / name for name in self._names(split)]
         images, _, skipped = decode_files(paths, fit=self._fit, skip_bad=skip_bad)
         return Decoded(images=images, labels=None, skipped=skipped)
@@ -107,7 +107,13 @@ class CelebA:
             )
         return names
 
+    @property
+    def _present(self) -> bool:
+        return self._partition_file.is_file() and self._images.is_dir()
+
     def _fetch(self) -> None:
+        if self._present:
+            return
         remedy = (
             f"put img_align_celeba/ and list_eval_partition.txt under {self._folder}, "
             "or choose dataset=digits"
@@ -116,11 +122,6 @@ class CelebA:
             raise DataError(f"{self._folder}: CelebA is missing and download is off; {remedy}")
         from torchvision.datasets import CelebA as TorchvisionCelebA
 
-        try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            with file_lock(self._root / ".download.lock"), short_timeout():
+        with downloading("CelebA", root=self._root, remedy=remedy):
+            if not self._present:  # another process may have fetched it
                 TorchvisionCelebA(str(self._root), download=True)
-        except Exception as error:  # refused, no network, a broken archive: each of its own kind
-            raise DataError(
-                f"CelebA isn't under {self._root} and its download failed ({error}); {remedy}"
-            ) from error
