@@ -244,3 +244,19 @@ def test_options_change_the_fingerprint(tmp_path: Path) -> None:
         folder(tmp_path, upscale=True),
     ]
     assert len({source.fingerprint() for source in variants}) == 5
+
+
+def test_progress_is_shown_on_a_slow_terminal_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(3):
+        save(tmp_path / f"{index}.png", pixels(8))
+    folder(tmp_path).read("train")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    folder(tmp_path).read("train")  # quick: no bar
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("ganvas.data.decode._PROGRESS_AFTER_SECONDS", 0.0)
+    folder(tmp_path).read("train")
+    captured = capsys.readouterr()
+    assert "decoding images" in captured.err
+    assert captured.out == ""

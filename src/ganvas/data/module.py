@@ -214,7 +214,8 @@ class ImageData:
             folder = self._cache / (self.fingerprint[:32] + ("-skip" if lenient else ""))
         store = open_store(folder, image_shape=self.image_shape, decode=self._decode)
         if store.skipped:
-            _log.warning("%s: %d files skipped: %s", self.name, len(store.skipped), store.skipped)
+            shown = " | ".join(store.skipped[:3])
+            _log.warning("%s: %d files skipped, first: %s", self.name, len(store.skipped), shown)
         if len(store.train.images) == 0:
             raise DataError(f"{self.name} has no training images; check dataset.source")
         return store
