@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_wandb import fake_server
 from wandb_reader import read_wandb
 
 from ganvas.errors import ConfigError
@@ -141,6 +143,41 @@ def test_an_unreachable_server_costs_little_and_the_run_goes_on_offline(
     assert KEY.encode() not in b"".join(
         p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()
     )
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_online_where_an_account_is_set_up(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    *,
+    dies: bool,
+) -> None:
+    with fake_server() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        tracker = WandbTracker(finish_timeout=1.0)
+        start(tracker, tmp_path / "run", "near")
+        assert tracker.info() == {
+            "id": "near",
+            "project": "ganvas",
+            "entity": "me",
+            "mode": "online",
+            "url": f"{server.url}/me/ganvas/runs/near",
+        }
+        server.silent = dies
+        tracker.log_metrics({"x": 1.5}, step=7, images_seen=1, seconds=1)
+        begin = time.monotonic()
+        tracker.finish()
+        assert time.monotonic() - begin < 4.0
+        (first, *_) = server.variables("UpsertBucket")
+        config = json.loads(first["config"])
+        assert config["loss"] == {"value": CONFIG["loss"]}
+        assert first["commit"] is None and first.get("repo") is None
+        rows = [query["files"] for path, query in server.requests if "file_stream" in path]
+        assert ('"x":1.5' in str(rows)) is not dies
+    out, err = capfd.readouterr()
+    assert out == "" and ("finish_timeout" in err or not err)
 
 
 def test_wandb_mode_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

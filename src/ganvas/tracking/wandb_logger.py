@@ -150,7 +150,6 @@ class WandbTracker:
             "init_timeout": self.init_timeout,
             "finish_timeout": self.finish_timeout,
             "login_timeout": self.init_timeout,
-            "x_graphql_timeout_seconds": self.init_timeout,
             "console": "off",
             "silent": True,
             "quiet": True,

@@ -1,0 +1,91 @@
+"""A W&B server that takes what a run sends; it can stop answering."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, final
+
+_ENTITY = {"id": "E", "name": "me"}
+
+
+@final
+class FakeServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.silent = False
+        self.closing = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def variables(self, operation: str) -> list[dict[str, Any]]:
+        return [q["variables"] for _, q in self.requests if q.get("operationName") == operation]
+
+
+@final
+class _Handler(BaseHTTPRequestHandler):
+    server: FakeServer
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+    def _answer(self) -> None:
+        if self.server.silent:
+            self.server.closing.wait(30)
+            return
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        query = json.loads(body) if body.startswith(b"{") else {}
+        self.server.requests.append((self.path, query))
+        out = json.dumps({"data": _data(query)}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(out)))
+        self.end_headers()
+        self.wfile.write(out)
+
+    do_POST = do_GET = do_PUT = _answer  # noqa: N815
+
+
+def _data(query: dict[str, Any]) -> dict[str, Any]:
+    asked = query.get("variables") or {}
+    project = {"id": "P", "name": asked.get("project"), "entity": _ENTITY}
+    if query.get("operationName") == "UpsertBucket":
+        bucket = {
+            "id": "B",
+            "name": asked.get("name"),
+            "displayName": asked.get("displayName"),
+            "config": "{}",
+            "historyLineCount": 0,
+            "project": project,
+        }
+        return {"upsertBucket": {"bucket": bucket, "inserted": True}}
+    if query.get("operationName") == "RunResumeStatus":
+        return {"model": {**project, "bucket": None}}
+    if query.get("operationName") == "CreateRunFiles":
+        return {"createRunFiles": {"runID": "R", "uploadHeaders": [], "files": []}}
+    return {}
+
+
+@contextmanager
+def fake_server() -> Iterator[FakeServer]:
+    server = FakeServer()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.closing.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
