@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,33 @@ FORMAT_VERSION = 1
 """Of `run.json`; raised when a reader of the old form would misunderstand the new one."""
 
 RUN_FILE = "run.json"
+
+_CREATE_ATTEMPTS = 100
+
+
+def make_run_folder(runs_dir: Path, name: str) -> tuple[str, Path]:
+    """Makes `runs_dir/<name>/<YYYY-MM-DD_HH-MM-SS>-<id>/`, which no other process can get too.
+
+    Returns:
+        The id, six hex digits, and the folder, absolute.
+
+    Raises:
+        RunError: `name` leaves `runs_dir`.
+    """
+    parts = Path(name).parts
+    if not parts or ".." in parts or Path(name).is_absolute():
+        raise RunError(f"name must be a name or a relative path inside runs_dir, got {name!r}")
+    parent = (runs_dir / name).resolve()
+    parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(_CREATE_ATTEMPTS):
+        run_id = secrets.token_hex(3)
+        path = parent / f"{datetime.now().strftime('%Y-%m-%d_%H-%M-%S')}-{run_id}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return run_id, path
+    raise RunError(f"no free folder name under {parent}; remove old runs or choose another name")
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 from ganvas.errors import RunError
 from ganvas.tracking import provenance
-from ganvas.tracking.files import FORMAT_VERSION, RUN_FILE, read_run_json, write_json, write_yaml
+from ganvas.tracking.files import (
+    FORMAT_VERSION,
+    RUN_FILE,
+    make_run_folder,
+    read_run_json,
+    write_json,
+    write_yaml,
+)
 from ganvas.tracking.lock import RunLock
 from ganvas.tracking.redact import config_hash, redact, redact_text
 from ganvas.tracking.runlog import RunLog
@@ -23,7 +29,6 @@ if TYPE_CHECKING:
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 
-_CREATE_ATTEMPTS = 100
 _RESERVED = frozenset({"format_version", "id", "metrics", "evaluations", "created"})
 
 
@@ -75,30 +80,16 @@ class RunRecord:
             RunError: `name` leaves `runs_dir`.
             OSError: the folder can't be written.
         """
-        run_id, path = _make_folder(Path(runs_dir), name)
+        run_id, path = make_run_folder(Path(runs_dir), name)
         lock = RunLock(path)
         clean = redact(config)
         write_yaml(path / "config.yaml", clean)
         write_yaml(path / "overrides.yaml", [redact_text(text) for text in overrides])
-        content = {
-            "format_version": FORMAT_VERSION,
-            "id": run_id,
-            "name": name,
-            "status": "running",
-            "reason": None,
+        content = _first_content(path, run_id=run_id, name=name, config=clean) | {
             "command": redact_text(command),
             "parent": parent,
-            "created": _now(),
-            "finished": None,
             "seed": seed,
-            "config_hash": config_hash(clean),
             "dataset_fingerprint": dataset_fingerprint,
-            "git": provenance.git_state(path),
-            "packages": provenance.package_versions(),
-            "hardware": provenance.hardware(),
-            "wandb": None,
-            "metrics": {},
-            "evaluations": [],
         }
         record = cls(path, lock=lock, content=content)
         record.flush()
@@ -277,21 +268,29 @@ class RunRecord:
         self._lock.release()
 
 
-def _make_folder(runs_dir: Path, name: str) -> tuple[str, Path]:
-    parts = Path(name).parts
-    if not parts or ".." in parts or Path(name).is_absolute():
-        raise RunError(f"name must be a name or a relative path inside runs_dir, got {name!r}")
-    parent = (runs_dir / name).resolve()
-    parent.mkdir(parents=True, exist_ok=True)
-    for _ in range(_CREATE_ATTEMPTS):
-        run_id = secrets.token_hex(3)
-        path = parent / f"{datetime.now().strftime('%Y-%m-%d_%H-%M-%S')}-{run_id}"
-        try:
-            path.mkdir()
-        except FileExistsError:
-            continue
-        return run_id, path
-    raise RunError(f"no free folder name under {parent}; remove old runs or choose another name")
+def _first_content(
+    path: Path, *, run_id: str, name: str, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "id": run_id,
+        "name": name,
+        "status": "running",
+        "reason": None,
+        "command": None,
+        "parent": None,
+        "created": _now(),
+        "finished": None,
+        "seed": None,
+        "config_hash": config_hash(config),
+        "dataset_fingerprint": None,
+        "git": provenance.git_state(path),
+        "packages": provenance.package_versions(),
+        "hardware": provenance.hardware(),
+        "wandb": None,
+        "metrics": {},
+        "evaluations": [],
+    }
 
 
 def _now() -> str:

@@ -168,8 +168,7 @@ class TraceTable:
 def _cells(column: Sequence[float] | None, length: int) -> list[str]:
     if column is None:
         return [""] * length
-    values = map(float, column.tolist() if hasattr(column, "tolist") else column)
-    return ["" if math.isnan(value) else repr(value) for value in values]
+    return ["" if math.isnan(value) else repr(value) for value in map(float, column)]
 
 
 def _drop_after(file: AppendFile, step: int) -> None:
