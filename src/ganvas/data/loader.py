@@ -136,7 +136,7 @@ class BatchLoader:
                 )
             labels = self.images.labels
             y = None if labels is None else labels.index_select(0, chosen)
-            yield self._batch(pixels, y, start=start)
+            yield self._batch(pixels, y, start=start, total=self.share.batch_size)
 
     def _epoch_order(self, epoch: int) -> Tensor:
         """The epoch's image indices, int64 `(M,)`, beside the pixels."""
@@ -156,14 +156,14 @@ class BatchLoader:
             mine = slice(low, min(low + self.share.size, stop))
             chosen = mine if members is None else members[mine]
             y = None if labels is None else labels[chosen].clone()
-            yield self._batch(pixels[chosen], y, start=start)
+            yield self._batch(pixels[chosen], y, start=start, total=stop - start)
 
-    def _batch(self, pixels: Tensor, labels: Tensor | None, *, start: int) -> Batch:
+    def _batch(self, pixels: Tensor, labels: Tensor | None, *, start: int, total: int) -> Batch:
         if pixels.device != self.device:
             pixels = self._move(pixels)
             labels = None if labels is None else self._move(labels)
         x = to_float(pixels, value_range=self.value_range)
-        return Batch(x=x, y=labels, start=start, offset=self.share.offset)
+        return Batch(x=x, y=labels, start=start, offset=self.share.offset, total=total)
 
     def _move(self, tensor: Tensor) -> Tensor:
         """A copy on the device, from pinned memory where the device can take it unawaited."""
