@@ -36,6 +36,7 @@ class Figures(pl.Callback):
     Attributes:
         latest: the last means written, without the split's name, for the progress bar.
         images_per_second: over the last window.
+        training_seconds: from the first batch to the end of the last training loop.
     """
 
     def __init__(self, recorder: Recorder | None, *, every_n_steps: int) -> None:
@@ -44,6 +45,7 @@ class Figures(pl.Callback):
         self.latest: dict[str, float] = {}
         self.images_per_second = 0.0
         self.seconds = 0.0
+        self.training_seconds = 0.0
         self._steps: list[int] = []
         self._parts: list[dict[str, Tensor]] = []
         self._began = time.monotonic()
@@ -98,6 +100,7 @@ class Figures(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the rest."""
         self.flush(trainer, pl_module)
+        self.training_seconds = time.monotonic() - self._began
 
     def flush(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Bring the buffered parts over and write them.

@@ -67,6 +67,11 @@ class GradientClipping(pl.Callback):
     def __init__(self, *, max_norm: float) -> None:
         self.max_norm = max_norm
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Let the scaler of `16-mixed` unscale gradients before the step, not inside a fused one."""
+        for optimizer in trainer.optimizers:
+            optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:

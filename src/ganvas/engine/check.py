@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganvas.engine.compose import Composed, compose, resolve
+from ganvas.engine.compose import Composed, compose, resolve, suggest
 from ganvas.engine.settings import TrainSettings, validate
 from ganvas.errors import ConfigError
 
@@ -39,13 +40,18 @@ def check_composed(composed: Composed) -> Checked:
         for key in ("runs_dir", "data_dir", "cache_dir", "weights_dir"):
             if key in config.paths and isinstance(config.paths[key], str):
                 config.paths[key] = str(Path(config.paths[key]).expanduser().absolute())
-    return check_plain(resolve(config), choices=composed.choices)
+    plain = resolve(config)
+    trust = validate(TrainSettings, plain).trust
+    return check_plain(plain, choices=composed.choices, trust=trust)
 
 
 def check_plain(
     config: dict[str, Any], *, choices: dict[str, str], trust: Sequence[str] = ()
 ) -> Checked:
-    """As `check_composed`, from resolved containers (a run's own record)."""
+    """As `check_composed`, from resolved containers (a run's own record).
+
+    What the config itself says under `trust` is not heard: a run's record may come from anywhere.
+    """
     from ganvas.engine.build import Checked, check_groups
     from ganvas.engine.targets import trusted_modules
 
@@ -53,8 +59,7 @@ def check_plain(
     _check_name(settings.name)
     recorded = {k: v for k, v in config.items() if k not in SESSION_KEYS and v is not None}
     recorded["trainer"] = settings.trainer.model_dump()
-    trusted = trusted_modules([*settings.trust, *trust])
-    checked = Checked(settings, recorded, dict(choices), trusted)
+    checked = Checked(settings, recorded, dict(choices), trusted_modules(trust))
     check_groups(checked)
     return checked
 
@@ -111,11 +116,83 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
         raise ConfigError("dataset: its image_shape is unknown before its files are there")
     with _our_message(checked), torch.device("meta"):
         model = build_model(checked, data)
-        model.configure_optimizers()
         images = torch.empty(2, *data.image_shape)
         labels = None if data.num_classes is None else torch.zeros(2, dtype=torch.long)
-        model.training_parts(Batch(images, labels))
+        parts = model.training_parts(Batch(images, labels))
+    _check_widths(checked, model)
+    _check_monitors(checked, model, [f"val/{name}" for name in parts])
+    _check_optimizers(checked, model)
     return data, model
+
+
+def _check_optimizers(checked: Checked, model: GenerativeModule) -> None:
+    """The model has an optimizer for each of its sides, and each takes its values."""
+    import torch
+
+    from ganvas.engine.build import instantiate
+
+    node = checked.config.get("optimizer") or {}
+    nodes = {"": node} if "_target_" in node else node
+    wanted = set(model.optimizer_names)
+    if wanted != set(nodes):
+        raise ConfigError(
+            f"optimizer: must have the keys {', '.join(sorted(wanted))}, "
+            f"got {', '.join(sorted(nodes)) or 'none'}"
+        )
+    for name, part in nodes.items():
+        key = f"optimizer.{name}" if name else "optimizer"
+        try:
+            instantiate(part)([torch.nn.Parameter(torch.zeros(1))])
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ConfigError(f"{key}: {error}") from error
+
+
+def check_ready(checked: Checked, *, known: set[str]) -> None:
+    """All that can be told before a job of a sweep starts: device, shapes, and the images.
+
+    Args:
+        checked: the job.
+        known: data sets that were opened before; this one joins them.
+
+    Raises:
+        GanvasError: if the job would be refused.
+    """
+    check_device(checked)
+    data, _ = check_build(checked)
+    if (identity := repr(checked.config["dataset"])) not in known:
+        data.prepare(checked.settings.trainer.devices * checked.settings.trainer.num_nodes)
+        known.add(identity)
+
+
+def _check_widths(checked: Checked, model: GenerativeModule) -> None:
+    for name, weights in model.named_parameters():
+        if weights.numel() == 0:
+            raise ConfigError(
+                f"model={checked.choices.get('model', '?')}: {name} would have the shape "
+                f"{tuple(weights.shape)}; every width in network and model must be at least 1"
+            )
+
+
+def _check_monitors(checked: Checked, model: GenerativeModule, known: Sequence[str]) -> None:
+    """What early stopping and the best checkpoint look at will be there, and has a direction."""
+    trainer, name = checked.settings.trainer, checked.choices.get("model", "?")
+    stop = trainer.early_stopping
+    if stop and not (stop.monitor or model.monitor):
+        raise ConfigError(
+            f"trainer.early_stopping: model={name} has no monitor of its own; set "
+            f"trainer.early_stopping.monitor, one of {', '.join(known)}"
+        )
+    callbacks = (checked.config.get("callbacks") or {}).values()
+    theirs = [c for c in callbacks if c and not str(c.get("_target_")).startswith("ganvas.")]
+    if theirs or checked.config.get("metrics"):
+        return  # these may log more than the model does
+    chosen = {"checkpoint": trainer.checkpoint.monitor, "early_stopping": stop and stop.monitor}
+    for section, monitor in chosen.items():
+        if monitor is not None and monitor not in known:
+            raise ConfigError(
+                f"trainer.{section}.monitor: no such metric{suggest(monitor, known)}, "
+                f"got {monitor!r}"
+            )
 
 
 def _check_batch_cut(checked: Checked, data: ImageData) -> None:
@@ -132,7 +209,9 @@ def _check_batch_cut(checked: Checked, data: ImageData) -> None:
 def _our_message(checked: Checked) -> Iterator[None]:
     """A ValueError of a constructor or optimiser becomes a refusal; other errors stay theirs."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+            yield
     except ConfigError:
         raise
     except ValueError as error:

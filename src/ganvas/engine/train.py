@@ -97,7 +97,7 @@ def train_rank(checked: Checked, *, folder: Path, data: ImageData | None = None)
         data.prepare(trainer.devices * trainer.num_nodes)
     prepare_process(checked)
     with signal_inbox() as inbox:
-        session = _Session(checked, data, folder=folder, hub=None, inbox=inbox)
+        session = Session(checked, data, folder=folder, hub=None, inbox=inbox)
         session.fit(checkpoint=_resume_marker(folder))
         session.test()
 
@@ -168,7 +168,7 @@ def _recorded(
         marker.write_text(str(checkpoint))
     outcome = Outcome(record.path, EXIT_FAILED)
     hub: Hub | None = None
-    session: _Session | None = None
+    session: Session | None = None
     try:
         with (
             signal_inbox() as inbox,
@@ -177,7 +177,7 @@ def _recorded(
             model_type = _model_type(checked)
             hub = Hub(record, [build_logger(checked)], higher_is_better=model_type.higher_is_better)
             hub.start(config=checked.config, tags=checked.settings.tags)
-            session = _Session(
+            session = Session(
                 checked, data, folder=record.path, hub=hub, inbox=inbox, console=console
             )
             session.fit(checkpoint=checkpoint)
@@ -214,7 +214,7 @@ def _model_type(checked: Checked) -> Any:
     return locate(checked.config["model"]["_target_"], key="model._target_", trust=checked.trust)
 
 
-class _Session:
+class Session:
     """Model, loaders and trainer of one process."""
 
     def __init__(

@@ -137,17 +137,8 @@ class AdversarialModule(GenerativeModule):
         return [*self.critic_side(), *self.generator_side()]
 
     def configure_optimizers(self) -> Any:
-        """One optimiser for each name of the two sides.
-
-        Raises:
-            ValueError: if the names of the `optimizer` config are not those of the two sides.
-        """
+        """One optimiser for each name of the two sides."""
         sides = {**self.critic_side(), **self.generator_side()}
-        if set(sides) != set(self.optimizer_factories):
-            raise ValueError(
-                f"optimizer must have the keys {', '.join(sorted(sides))}, "
-                f"got {', '.join(sorted(self.optimizer_factories)) or 'none'}"
-            )
         return [
             self.optimizer_factories[name]([p for m in modules for p in m.parameters()])
             for name, modules in sides.items()

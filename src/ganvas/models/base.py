@@ -46,6 +46,17 @@ class GenerativeModule(pl.LightningModule, ABC):
         self.last_parts: dict[str, Tensor] = {}
         self._sums: dict[str, Tensor] = {}
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Lightning notes the current hook on the module some forty times a batch.
+
+        `nn.Module.__setattr__` looks through parameters, buffers and sub-modules each time, which
+        costs several per cent of a small model's step; this one name can't be any of them.
+        """
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @abstractmethod
     def networks(self) -> Mapping[str, nn.Module]:
         """The trained networks by name: compiled, counted and tabled by the engine."""

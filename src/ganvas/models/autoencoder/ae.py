@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ganvas.losses.reconstruction import AutoencoderOutputs, ReconstructionLoss
 from ganvas.models.automatic import AutomaticModule, OptimizerFactory
+from ganvas.models.latent import checked_width
 from ganvas.protocols import Decoder, Encoder
 from ganvas.types import Batch, ImageShape, LossTerms
 
@@ -51,7 +52,7 @@ class Autoencoder(AutomaticModule):
         optimizer: OptimizerFactory,
     ) -> None:
         super().__init__(image_shape=image_shape, optimizer=optimizer)
-        self.latent_dim = latent_dim
+        self.latent_dim = checked_width(latent_dim)
         self.encoder = network["encoder"](image_shape=image_shape, num_outputs=latent_dim)
         self.decoder = network["decoder"](num_inputs=latent_dim, image_shape=image_shape)
         self.loss = loss

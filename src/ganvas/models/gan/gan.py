@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.models.adversarial import AdversarialModule, OptimizerFactory
+from ganvas.models.latent import checked_width
 from ganvas.nn.ema import ExponentialMovingAverage
 from ganvas.protocols import Decoder, Encoder
 from ganvas.types import Batch, ImageShape, LossTerms, ValueRange
@@ -52,7 +53,7 @@ class GAN(AdversarialModule):
         ema_decay: float | None,
     ) -> None:
         super().__init__(image_shape=image_shape, optimizer=optimizer, n_critic=n_critic)
-        self.latent_dim = latent_dim
+        self.latent_dim = checked_width(latent_dim)
         self.generator = network["generator"](num_inputs=latent_dim, image_shape=image_shape)
         self.critic = network["critic"](image_shape=image_shape, num_outputs=1)
         self.loss = loss

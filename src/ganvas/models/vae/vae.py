@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ganvas.losses.elbo import VAELoss, VAEOutputs
 from ganvas.models.automatic import AutomaticModule, OptimizerFactory
+from ganvas.models.latent import checked_width
 from ganvas.nn.likelihoods import Likelihood
 from ganvas.protocols import Decoder, Encoder
 from ganvas.types import Batch, GaussianPosterior, ImageShape, LossTerms
@@ -55,7 +56,7 @@ class VAE(AutomaticModule):
         optimizer: OptimizerFactory,
     ) -> None:
         super().__init__(image_shape=image_shape, optimizer=optimizer)
-        self.latent_dim = latent_dim
+        self.latent_dim = checked_width(latent_dim)
         self.encoder = network["encoder"](image_shape=image_shape, num_outputs=2 * latent_dim)
         self.decoder = network["decoder"](num_inputs=latent_dim, image_shape=image_shape)
         self.likelihood = likelihood
