@@ -27,7 +27,8 @@ ganvas: config-driven experiments with autoencoders, VAEs and GANs
   ganvas list models|datasets|losses|networks|experiments
   ganvas version
 
-RUN is a run's folder. Every key: ganvas train --cfg job. Python: ganvas.train([...]), ganvas.load_run(RUN).
+RUN is a run's folder. Every key: ganvas train --cfg job.
+In Python: ganvas.train(["model=vae"]), ganvas.load_run(RUN).
 """
 
 
@@ -47,26 +48,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return EXIT_OK
-    if arguments[0] == "--version":
-        return _version([])
-    command = commands.get(arguments[0])
-    if command is None:
+    name = "version" if arguments[0] == "--version" else arguments[0]
+    if name not in commands:
         from ganvas.engine.compose import suggest
 
-        return _refuse(f"`{arguments[0]}`: no such command{suggest(arguments[0], list(commands))}")
+        return _refuse(f"`{name}`: no such command{suggest(name, list(commands))}")
+    return _run(commands[name], arguments)
+
+
+def _run(command: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """The command's exit code, and its errors as one line each."""
     try:
         return command(arguments[1:])
-    except GanvasError as error:
-        if wants_traceback(arguments):
-            traceback.print_exc()
-        return _refuse(str(error))
     except KeyboardInterrupt:
         return _refuse("interrupted", code=130)
     except Exception as error:
         if wants_traceback(arguments):
-            raise
+            traceback.print_exc()
+        if isinstance(error, GanvasError):
+            return _refuse(str(error))
+        # A user's own code or a bug of ours; training begins only once nothing is left to refuse.
+        hint = "full_error=true shows where it was raised"
         return _refuse(
-            f"{type(error).__name__}: {error}\nfull_error=true shows where it was raised"
+            f"{type(error).__name__}: {' '.join(str(error).split())} ({hint})",
+            code=EXIT_REFUSED if arguments[0] == "train" else EXIT_FAILED,
         )
 
 

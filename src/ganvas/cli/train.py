@@ -11,14 +11,32 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from ganvas.errors import ConfigError
+from ganvas.errors import ConfigError, GanvasError
 from ganvas.paths import config_dir
+
+if TYPE_CHECKING:
+    from ganvas.engine.build import Checked
+    from ganvas.engine.train import Outcome
+
+EXIT_FAILED, EXIT_REFUSED = 1, 2
 
 PASSED_ON = ("help", "hydra_help", "cfg", "info", "shell_completion")
 """Flags that Hydra answers itself, without running a job."""
+
+NOT_OURS = {
+    "config_name": "there is one train.yaml; keep your own settings in experiment/<name>.yaml",
+    "config_path": "add your own folder of groups with --config-dir",
+    "experimental_rerun": "use resume=RUN or init_from=RUN",
+}
+"""Hydra's flags that would run another config than the one that was checked."""
+
+
+class _Stopped(BaseException):
+    """A job was interrupted, so the jobs after it do not start."""
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -28,30 +46,51 @@ def train(arguments: Sequence[str]) -> int:
         GanvasError: if refused before any work.
     """
     flags, overrides = _parse(arguments)
+    arguments = _flags_first(arguments, overrides)
     if any(getattr(flags, name) for name in PASSED_ON):
-        return _hand_on(arguments, [])
+        return _hand_on(arguments)
+    for name, remedy in NOT_OURS.items():
+        if getattr(flags, name) is not None:
+            raise ConfigError(f"--{name.replace('_', '-')}: not a flag of ganvas; {remedy}")
+    if flags.config_dir and not Path(flags.config_dir).is_dir():
+        raise ConfigError(f"--config-dir: no such folder, got {flags.config_dir!r}")
     search = [flags.config_dir] if flags.config_dir else []
-    for folder in search:
-        if not Path(folder).is_dir():
-            raise ConfigError(f"--config-dir: no such folder, got {folder!r}")
     if flags.multirun:
         return _sweep(arguments, overrides, search)
     from ganvas.engine.api import resume_run, resume_target
 
     if resume := resume_target(overrides):
-        return report(resume_run(resume, overrides).exit_code, [])
+        return report(resume_run(resume, overrides), full_error=_wants_traceback(arguments))
     return _single(arguments, overrides, search)
 
 
 def _parse(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     from hydra._internal.utils import get_args_parser
 
+    from ganvas.engine.compose import suggest
+
     parser = get_args_parser()
     parser.prog = "ganvas train"
-    flags, unknown = parser.parse_known_args(list(arguments))
+    flags, unknown = parser.parse_known_intermixed_args(list(arguments))
     if unknown:
-        raise ConfigError(f"`{unknown[0]}`: no such flag; see `ganvas train --hydra-help`")
+        hint = suggest(unknown[0], [o for o in parser._option_string_actions if o[:2] == "--"])
+        hint = hint if "did you mean" in hint else "; see `ganvas train --hydra-help`"
+        raise ConfigError(f"`{unknown[0]}`: no such flag{hint}")
     return flags, list(flags.overrides)
+
+
+def _flags_first(arguments: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """Hydra refuses flags between overrides; here they may stand anywhere."""
+    flags = list(arguments)
+    for override in overrides:
+        flags.remove(override)
+    return [*flags, *overrides]
+
+
+def _wants_traceback(arguments: Sequence[str]) -> bool:
+    from ganvas.cli.main import wants_traceback
+
+    return wants_traceback(arguments)
 
 
 def _single(arguments: Sequence[str], overrides: list[str], search: list[str]) -> int:
@@ -62,61 +101,64 @@ def _single(arguments: Sequence[str], overrides: list[str], search: list[str]) -
 
     checked = check_composed(composed)
     if checked.settings.check:
-        from rich.console import Console
-
-        from ganvas.engine.report import print_check
-
-        print_check(checked, console=Console())
-        return 0
-    return _hand_on(arguments, overrides)
+        return _print_checks([checked])
+    return _hand_on(arguments)
 
 
 def _sweep(arguments: Sequence[str], overrides: list[str], search: list[str]) -> int:
+    """Check every job, then let Hydra run them one after the other."""
     from ganvas.engine.compose import compose, sweep_jobs
 
-    composed = [compose(job, search=search) for job in sweep_jobs(overrides)]
-    from ganvas.engine.check import check_build, check_composed
+    if any(o.startswith("resume=") for o in overrides):
+        raise ConfigError("resume: goes on with one run; leave -m out")
+    jobs = sweep_jobs(overrides)
+    from ganvas.engine.check import check_composed, check_ready
 
-    for job in composed:
+    checked: list[Checked] = []
+    known: set[str] = set()
+    for job in jobs:
         try:
-            check_build(check_composed(job))
-        except ConfigError as error:
-            cell = " ".join(job.overrides)
+            checked.append(check_composed(compose(job, search=search)))
+            if not checked[-1].settings.check:
+                check_ready(checked[-1], known=known)
+        except GanvasError as error:
+            cell = " ".join(job)
             raise ConfigError(f"the cell `{cell}` can't be run:\n{error}") from error
-    return _hand_on(arguments, overrides)
+    if any(c.settings.check for c in checked):
+        return _print_checks(checked)
+    return _hand_on(arguments)
 
 
-def _hand_on(arguments: Sequence[str], overrides: list[str]) -> int:
-    """Let Hydra run the job or jobs."""
+def _print_checks(checked: Sequence[Checked]) -> int:
+    from rich.console import Console
+
+    from ganvas.engine.report import print_check
+
+    for one in checked:
+        print_check(one, console=Console())
+    return 0
+
+
+def _hand_on(arguments: Sequence[str]) -> int:
+    """Let Hydra run the job or jobs; it must not see their errors, it would exit 1 on each."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.hydra_config import HydraConfig
 
     codes: list[int] = []
+    refusals: list[Exception] = []
 
     def job(config: DictConfig) -> None:
         del config
-        from hydra.types import RunMode
-
-        from ganvas.engine.check import check_overrides
-        from ganvas.engine.train import train_checked
-
-        hydra_config = HydraConfig.get()
-        typed = list(hydra_config.overrides.task)
-        search = [p.removeprefix("file://") for p in _search_folders(arguments)]
-        in_sweep = hydra_config.mode == RunMode.MULTIRUN
-        folder = Path(hydra_config.sweep.dir).absolute() if in_sweep else None
-        checked = check_overrides(typed, search=search)
-        HydraConfig.instance().cfg = None
-        outcome = train_checked(checked, overrides=typed, runs_dir=folder)
-        codes.append(
-            report(
-                outcome.exit_code,
-                [outcome.reason, str(outcome.folder)],
-                error=outcome.error,
-                full_error=checked.settings.full_error,
-            )
-        )
+        in_sweep, typed, run = _job_of_hydra()
+        try:
+            codes.append(report(run(), full_error=_wants_traceback(arguments)))
+        except Exception as error:
+            if not in_sweep:
+                refusals.append(error)
+                return
+            codes.append(_report_refusal(error, cell=" ".join(typed)))
+        if codes[-1] > EXIT_REFUSED:
+            raise _Stopped
 
     GlobalHydra.instance().clear()
     former, sys.argv = sys.argv, ["ganvas", *arguments]
@@ -124,31 +166,55 @@ def _hand_on(arguments: Sequence[str], overrides: list[str]) -> int:
         hydra.main(
             version_base="1.3", config_path=str(config_dir().resolve()), config_name="train"
         )(job)()
+    except _Stopped:
+        return codes[-1]
     finally:
         sys.argv = former
         GlobalHydra.instance().clear()
+    if refusals:
+        raise refusals[0]
     return max(codes, default=0)
 
 
-def _search_folders(arguments: Sequence[str]) -> list[str]:
-    flags, _ = _parse(arguments)
-    return [flags.config_dir] if flags.config_dir else []
+def _job_of_hydra() -> tuple[bool, list[str], Any]:
+    """Whether Hydra runs a sweep, the job's overrides, and what trains it."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    config = HydraConfig.get()
+    typed = list(config.overrides.task)
+    in_sweep = config.mode == RunMode.MULTIRUN
+    folder = Path(config.sweep.dir).absolute() if in_sweep else None
+    sources = config.runtime.config_sources
+    search = [s.path for s in sources if s.schema == "file" and s.provider != "main"]
+    HydraConfig.instance().cfg = None  # Lightning would start ranks by Hydra's command line
+
+    def run() -> Outcome:
+        from ganvas.engine.check import check_overrides
+        from ganvas.engine.train import train_checked
+
+        return train_checked(
+            check_overrides(typed, search=search), overrides=typed, runs_dir=folder
+        )
+
+    return in_sweep, typed, run
 
 
-def report(
-    code: int,
-    notes: Sequence[str | None],
-    *,
-    error: BaseException | None = None,
-    full_error: bool = False,
-) -> int:
+def _report_refusal(error: Exception, *, cell: str) -> int:
+    """One job of a sweep that could not begin; the others go on."""
+    text = str(error) if isinstance(error, GanvasError) else f"{type(error).__name__}: {error}"
+    for line in f"the cell `{cell}` can't be run:\n{text}".splitlines():
+        print(f"ganvas: {line}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+def report(outcome: Outcome, *, full_error: bool = False) -> int:
     """Say in one line why a run failed, with its log or its traceback; its exit code."""
-    if code == 1 and notes:
-        reason, folder = notes
-        if full_error and error is not None:
+    if outcome.exit_code == EXIT_FAILED:
+        if full_error and outcome.error is not None:
             import traceback
 
-            traceback.print_exception(error)
-        print(f"ganvas: {reason}", file=sys.stderr)
-        print(f"ganvas: the traceback is in {folder}/log.txt", file=sys.stderr)
-    return code
+            traceback.print_exception(outcome.error)
+        print(f"ganvas: {outcome.reason}", file=sys.stderr)
+        print(f"ganvas: the traceback is in {outcome.folder / 'log.txt'}", file=sys.stderr)
+    return outcome.exit_code

@@ -71,6 +71,7 @@ def resume_run(target: str, overrides: Sequence[str]) -> Outcome:
 
     folder = Path(target).expanduser().resolve()
     config = read_config(folder)
+    config["init_from"] = None  # its weights went into the checkpoint, and it may be gone by now
     record = read_run_json(folder)
     given = [o for o in overrides if not o.startswith("resume=")]
     trust = _apply(config, given)

@@ -11,10 +11,18 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ganvas.engine.settings import TrainSettings
-from ganvas.engine.targets import argument_hints, check_arguments, check_node, locate
+from ganvas.engine.targets import (
+    INSTANTIATE_KEYS,
+    argument_hints,
+    check_arguments,
+    check_node,
+    import_object,
+    locate,
+)
 from ganvas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,16 +51,25 @@ class Checked:
 
 
 def instantiate(node: Any) -> Any:
-    """Hydra's instantiation of a node that was checked before."""
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate as hydra_instantiate
+    """What a checked node stands for: its `_target_` called with its arguments, or a partial of it.
 
-    try:
-        return hydra_instantiate(node, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError):
-            raise error.__cause__ from error
-        raise
+    Not Hydra's, which resolves interpolations and looks the target up in its own way: what is
+    called here is what was checked, and an error of the target stays its own.
+    """
+    if isinstance(node, list):
+        return [instantiate(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    recursive = node.get("_recursive_", True)
+    arguments = {
+        name: instantiate(child) if recursive else child
+        for name, child in node.items()
+        if name not in INSTANTIATE_KEYS
+    }
+    if "_target_" not in node:
+        return arguments
+    target = import_object(node["_target_"], key="_target_")
+    return partial(target, **arguments) if node.get("_partial_") else target(**arguments)
 
 
 def build_data(checked: Checked) -> ImageData:
@@ -86,7 +103,7 @@ def check_groups(checked: Checked) -> None:
     _check_dataset(config["dataset"], trust)
     target = locate(config["model"].get("_target_", ""), key="model._target_", trust=trust)
     parameters = inspect.signature(target).parameters
-    _check_pairs(checked, set(parameters))
+    _check_pairs(checked, parameters)
     given = [g for g in (*MODEL_GROUPS, "image_shape", "num_classes") if g in parameters]
     check_node(config["model"], key="model", trust=trust, given=given)
 
@@ -99,16 +116,18 @@ def _check_dataset(node: dict[str, Any], trust: Sequence[str]) -> None:
     check_arguments(ImageData, kept, key="dataset", given=["source", "cache_dir"])
 
 
-def _check_pairs(checked: Checked, wanted: set[str]) -> None:
+def _check_pairs(checked: Checked, parameters: Mapping[str, inspect.Parameter]) -> None:
     model = checked.choices.get("model", "this model")
     for group in MODEL_GROUPS:
-        node = checked.config.get(group)
-        if node is not None and group not in wanted:
+        there = checked.config.get(group) is not None
+        if there and group not in parameters:
             chosen = checked.choices.get(group, group)
             raise ConfigError(
                 f"{group}={chosen}: model={model} takes no {group}; leave {group}= out, "
                 f"or choose a model that does"
             )
+        if not there and group in parameters and parameters[group].default is inspect._empty:
+            raise ConfigError(f"{group}: model={model} needs one; choose {group}=…")
 
 
 def build_model(checked: Checked, data: ImageData) -> GenerativeModule:
@@ -145,7 +164,10 @@ def _built(node: Any, group: str) -> Any:
     except ConfigError:
         raise
     except ValueError as error:
-        raise ConfigError(f"{group}.{error}") from error
+        text = str(error)
+        if isinstance(node, dict) and text.partition(" ")[0] in node:  # it begins with a key
+            raise ConfigError(f"{group}.{text}") from error
+        raise ConfigError(text if text.startswith(group) else f"{group}: {text}") from error
 
 
 def _check_roles(checked: Checked, injected: dict[str, Any], target: Callable[..., Any]) -> None:

@@ -106,6 +106,7 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
     import torch
 
     from ganvas.engine.build import build_callbacks, build_data, build_logger, build_model
+    from ganvas.engine.checkpoint_files import check_fit, checkpoint_path, read_checkpoint
     from ganvas.types import Batch
 
     data = build_data(checked)
@@ -119,6 +120,11 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
         images = torch.empty(2, *data.image_shape)
         labels = None if data.num_classes is None else torch.zeros(2, dtype=torch.long)
         parts = model.training_parts(Batch(images, labels))
+    if checked.settings.init_from is not None:
+        path = checkpoint_path(
+            Path(checked.settings.init_from).expanduser(), checked.settings.checkpoint
+        )
+        check_fit(model, read_checkpoint(path), path)
     _check_widths(checked, model)
     _check_monitors(checked, model, [f"val/{name}" for name in parts])
     _check_optimizers(checked, model)
@@ -130,10 +136,11 @@ def _check_optimizers(checked: Checked, model: GenerativeModule) -> None:
     import torch
 
     from ganvas.engine.build import instantiate
+    from ganvas.protocols import trainable
 
     node = checked.config.get("optimizer") or {}
     nodes = {"": node} if "_target_" in node else node
-    wanted = set(model.optimizer_names)
+    wanted = set(trainable(model).optimizer_names)
     if wanted != set(nodes):
         raise ConfigError(
             f"optimizer: must have the keys {', '.join(sorted(wanted))}, "
@@ -186,12 +193,13 @@ def _check_monitors(checked: Checked, model: GenerativeModule, known: Sequence[s
     theirs = [c for c in callbacks if c and not str(c.get("_target_")).startswith("ganvas.")]
     if theirs or checked.config.get("metrics"):
         return  # these may log more than the model does
-    chosen = {"checkpoint": trainer.checkpoint.monitor, "early_stopping": stop and stop.monitor}
+    chosen = {"checkpoint": trainer.checkpoint.monitor}
+    if stop:
+        chosen["early_stopping"] = stop.monitor
     for section, monitor in chosen.items():
         if monitor is not None and monitor not in known:
             raise ConfigError(
-                f"trainer.{section}.monitor: no such metric{suggest(monitor, known)}, "
-                f"got {monitor!r}"
+                f"trainer.{section}.monitor={monitor}: no such metric{suggest(monitor, known)}"
             )
 
 

@@ -12,6 +12,7 @@ import torch
 from lightning_fabric.plugins import CheckpointIO
 
 from ganvas.errors import CheckpointError
+from ganvas.tracking.files import read_run_json
 
 if TYPE_CHECKING:
     from ganvas.models.base import GenerativeModule
@@ -80,6 +81,17 @@ def load_weights(model: GenerativeModule, path: Path) -> dict[str, Any]:
         CheckpointError: if it is another model's.
     """
     checkpoint = read_checkpoint(path)
+    check_fit(model, checkpoint, path)
+    model.load_state_dict(checkpoint["state_dict"])
+    return checkpoint
+
+
+def check_fit(model: GenerativeModule, checkpoint: dict[str, Any], path: Path) -> None:
+    """The checkpoint has the model's weights, by name and shape.
+
+    Raises:
+        CheckpointError: if it is another model's.
+    """
     theirs, mine = checkpoint["state_dict"], model.state_dict()
     missing, unknown = sorted(mine.keys() - theirs.keys()), sorted(theirs.keys() - mine.keys())
     other = [k for k in mine.keys() & theirs.keys() if mine[k].shape != theirs[k].shape]
@@ -89,8 +101,6 @@ def load_weights(model: GenerativeModule, path: Path) -> dict[str, Any]:
             f"{path} is of another model: {len(missing)} weights missing, {len(unknown)} unknown, "
             f"{len(other)} of another shape (first: {example}); use the config it was trained with"
         )
-    model.load_state_dict(theirs)
-    return checkpoint
 
 
 def checkpoint_path(run: Path, which: str) -> Path:
@@ -105,6 +115,7 @@ def checkpoint_path(run: Path, which: str) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
+    read_run_json(run)  # where there is no run, that is the news
     raise CheckpointError(
         f"checkpoint={which}: no file {candidates[-1]}; the run wrote "
         f"{', '.join(sorted(p.name for p in folder.glob('*.ckpt'))) or 'no checkpoint'}"

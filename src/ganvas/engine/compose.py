@@ -59,7 +59,7 @@ def compose(
     try:
         with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
             full = hydra_compose(name, [*extra, *overrides], return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_explain(error, list(overrides), name, search)) from error
     choices = {
         group: option
@@ -88,7 +88,7 @@ def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     except HydraException as error:
-        raise ConfigError(_first_line(error)) from error
+        raise ConfigError(_explain(error, list(overrides), "train", [])) from error
     return [job for batch in batches for job in batch]
 
 
@@ -129,8 +129,18 @@ def options(group: str, *, search: Sequence[str | Path] = ()) -> list[str]:
 def _explain(
     error: Exception, overrides: list[str], name: str, search: Sequence[str | Path]
 ) -> str:
+    from hydra.core.override_parser.overrides_parser import OverrideParseException
+
     text = str(error)
-    if match := re.search(r"Could not override '([^']+)'", text):
+    if isinstance(error, OverrideParseException):
+        found = text.splitlines()[0].strip()
+        return (
+            f"`{error.override}`: not of the form key=value ({found}); quote values with spaces "
+            "or brackets, as in 'notes=\"a [b]\"'"
+        )
+    if text.startswith("Config group override must be"):
+        return _group_value(overrides)
+    if match := re.search(r"Could not override '([^']*)'", text):
         return _unknown_key(match[1], overrides, name, search)
     if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         known = options(match[1].lstrip("/"), search=search)
@@ -139,11 +149,31 @@ def _explain(
     return _first_line(error)
 
 
+def _group_value(overrides: list[str]) -> str:
+    """`loss=null` and `trainer=3`: a group is chosen by an option's name."""
+    for override in overrides:
+        group, _, value = override.lstrip("+").partition("=")
+        known = options(group)
+        if known and re.fullmatch(r"null|true|false|[-+.\deE]*", value):
+            return f"{group}={value}: not the name of a {group}{suggest(value, known)}"
+    return "a config group takes the name of one of its options"
+
+
 def _unknown_key(key: str, overrides: list[str], name: str, search: Sequence[str | Path]) -> str:
+    if not key:
+        return "`=`: a key is missing before the equals sign"
     kept = [o for o in overrides if o.lstrip("+~").split("=")[0] != key]
     if len(kept) == len(overrides):
         return f"`{key}`: no such key"
-    node: Any = compose(kept, name=name, search=search).config
+    composed = compose(kept, name=name, search=search)
+    if options(key, search=search):
+        typed = next(o for o in overrides if o not in kept)
+        model = composed.choices.get("model", "this model")
+        return (
+            f"{typed}: model={model} comes without a {key}; leave it out, choose a model that has "
+            f"one, or, where the model takes one, add it with +{typed}"
+        )
+    node: Any = composed.config
     *parents, last = key.split("@", maxsplit=1)[0].split(".")
     for depth, part in enumerate(parents):
         if not isinstance(node, DictConfig) or part not in node:
@@ -151,7 +181,9 @@ def _unknown_key(key: str, overrides: list[str], name: str, search: Sequence[str
             parents = parents[:depth]
             break
         node = node._get_node(part)
-    keys = [str(k) for k in node] if isinstance(node, DictConfig) else []
+    keys = (
+        [str(k) for k in node if not str(k).startswith("_")] if isinstance(node, DictConfig) else []
+    )
     if not parents:
         keys += [p.name for p in config_dir().iterdir() if p.is_dir()]
     hint = suggest(last, keys)
@@ -172,7 +204,7 @@ def node_root(name: str, overrides: list[str], search: Sequence[str | Path]) -> 
 
 def _key_paths(node: DictConfig, prefix: str = "") -> Iterator[str]:
     for key in node:
-        path = f"{prefix}{key}"
+        path = f"{prefix}{key!s}"
         yield path
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():

@@ -12,7 +12,7 @@ import yaml
 from ganvas.engine.build import Checked, build_data, build_model
 from ganvas.engine.check import check_plain
 from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
-from ganvas.errors import RunError
+from ganvas.errors import ConfigError, RunError
 from ganvas.protocols import Decodes, Encodes, Reconstructs, Samples
 from ganvas.tracking.files import read_run_json
 from ganvas.tracking.tables import metrics_frame
@@ -46,7 +46,10 @@ def read_checked(folder: Path, *, trust: Sequence[str]) -> Checked:
     """A run's frozen config, checked again: its `_target_`s are trusted no more than typed ones."""
     config = read_config(folder)
     choices = read_run_json(folder).get("choices") or {}
-    return check_plain(config, choices=choices, trust=trust)
+    try:
+        return check_plain(config, choices=choices, trust=trust)
+    except ConfigError as error:
+        raise ConfigError(f"{folder / 'config.yaml'} can't be used:\n{error}") from error
 
 
 def pick_device(accelerator: str) -> torch.device:
@@ -87,7 +90,7 @@ class ModelView:
             RunError: if the model has no encoder.
         """
         self._require(Encodes, "encode", "choose a model with an encoder")
-        return self.module.encode(self._from_unit(x))  # type: ignore[operator, no-any-return]
+        return self.module.encode(self._from_unit(x))  # type: ignore[operator]
 
     def decode(self, z: Tensor) -> Tensor:
         """Codes `(B, Z)` to images `(B, C, H, W)` in [0, 1].

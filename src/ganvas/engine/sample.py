@@ -22,7 +22,7 @@ def sample(settings: SampleSettings) -> Path:
     The images depend on the checkpoint, `n` and `seed` alone, not on the batches they are made in.
 
     Raises:
-        GanvasError: if the run can't be used, its model draws no samples, or `out` can't be written.
+        GanvasError: if the run can't be used, its model draws no samples, or `out` not be written.
     """
     run = load_run(settings.run, trust=settings.trust)
     device = pick_device(settings.accelerator)

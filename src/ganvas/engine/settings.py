@@ -20,7 +20,7 @@ Precision = Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(s
 class Section(BaseModel):
     """Abstract: no unknown keys, no silent conversion, no change once made."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Checkpointing(Section):
@@ -183,10 +183,19 @@ def explain(error: ValidationError, *, prefix: str, known: dict[str, list[str]])
             lines[key] = f"{key}: {item['ctx']['error']}" if key else str(item["ctx"]["error"])
         else:
             rule = item["msg"].replace("Input should", "should")
+            for theirs, ours in _RULES.items():
+                rule = rule.replace(theirs, ours)
             lines.setdefault(key, f"{key}: {rule}, got {item['input']!r}")
     return "\n".join(lines.values())
 
 
+_RULES = {
+    "an instance of Sequence": "a list",
+    "a valid tuple": "a list",
+    "a valid array": "a list",
+    "an object": "a mapping",
+    "a valid dictionary": "a mapping",
+}
 _UNION_BRANCHES = frozenset({"bool", "int", "float", "str", "EarlyStopping", "dict[str,any]"})
 
 

@@ -7,8 +7,11 @@ on the command line or by `GANVAS_TRUST` defines itself.
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import inspect
+import json
+import math
 import os
 import sys
 import types
@@ -30,6 +33,11 @@ OUR_PACKAGES = tuple(
 )
 INSTANTIATE_KEYS = frozenset({"_target_", "_partial_", "_recursive_", "_convert_"})
 
+_NOT_ALLOWED = (
+    "may not be used as a _target_: it must be a class of a network, optimizer, callback, logger, "
+    "metric or data set, or defined in a trusted module"
+)
+
 
 def trusted_modules(extra: Sequence[str]) -> tuple[str, ...]:
     """Modules that `_target_` may name besides the known packages; never read from a run."""
@@ -45,6 +53,8 @@ def locate(path: str, *, key: str, trust: Sequence[str]) -> Callable[..., Any]:
     """
     root = path.split(".", maxsplit=1)[0]
     own = next((t for t in trust if path == t or path.startswith(f"{t}.")), None)
+    if own is None and root in sys.stdlib_module_names:
+        raise ConfigError(f"{key}: `{path}` {_NOT_ALLOWED}")
     if own is None and root not in PLAIN_PACKAGES and root != "ganvas":
         raise ConfigError(
             f"{key}: `{path}` is of no trusted module; where it is your own code, "
@@ -52,7 +62,7 @@ def locate(path: str, *, key: str, trust: Sequence[str]) -> Callable[..., Any]:
         )
     if own is not None and "" not in sys.path:
         sys.path.insert(0, "")  # a trusted module may lie in the working folder
-    found = _import(path, key=key)
+    found = import_object(path, key=key)
     if own is not None:
         allowed = callable(found) and _defined_in(found, own)
     elif root == "ganvas":
@@ -60,14 +70,16 @@ def locate(path: str, *, key: str, trust: Sequence[str]) -> Callable[..., Any]:
     else:
         allowed = inspect.isclass(found) and _defined_in(found, root) and _of_allowed_kind(found)
     if not allowed:
-        raise ConfigError(
-            f"{key}: `{path}` may not be used as a _target_: it must be a class of a network, "
-            "optimizer, callback, logger, metric or data set, or defined in a trusted module"
-        )
+        raise ConfigError(f"{key}: `{path}` {_NOT_ALLOWED}")
     return typing.cast("Callable[..., Any]", found)
 
 
-def _import(path: str, *, key: str) -> Any:
+def import_object(path: str, *, key: str) -> Any:
+    """The public object at a dotted path, allowed or not.
+
+    Raises:
+        ConfigError: if there is none.
+    """
     parts = path.split(".")
     if not all(part.isidentifier() and not part.startswith("_") for part in parts):
         raise ConfigError(f"{key}: `{path}` is not the dotted path of a public class")
@@ -173,6 +185,9 @@ def check_arguments(
         n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
     faults: list[str] = []
+    if "_args_" in arguments:
+        faults.append(f"`{key}._args_`: give arguments by name")
+        del arguments["_args_"]
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         offered = [n for n in named if n not in given]
         faults += [
@@ -200,14 +215,21 @@ def argument_hints(target: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function)
     except (NameError, TypeError):
-        scope = vars(sys.modules[target.__module__])
+        scope = _Scope(vars(sys.modules[target.__module__]))
         hints = {}
         for name, hint in getattr(function, "__annotations__", {}).items():
             try:
-                hints[name] = eval(hint, scope) if isinstance(hint, str) else hint
-            except (NameError, TypeError):
+                hints[name] = eval(hint, {}, scope) if isinstance(hint, str) else hint
+            except (NameError, TypeError, AttributeError):
                 continue
         return hints
+
+
+class _Scope(dict[str, Any]):
+    """A module's names; those that only type checkers see stand for anything."""
+
+    def __missing__(self, name: str) -> Any:
+        return vars(builtins).get(name, Any)
 
 
 def _type_fault(hint: Any, value: Any, *, key: str) -> list[str]:
@@ -217,10 +239,14 @@ def _type_fault(hint: Any, value: Any, *, key: str) -> list[str]:
     hint = _plain_part(hint)
     if hint is None:
         return []
-    strict = not isinstance(value, list | dict)
-    options = ConfigDict(arbitrary_types_allowed=True, strict=strict)
+    if isinstance(value, float) and math.isnan(value):
+        return [f"{key}: should be a number, got nan"]
+    adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
     try:
-        TypeAdapter(hint, config=options).validate_python(value)
+        if isinstance(value, list | dict):  # as JSON, where a list may become a tuple
+            adapter.validate_json(json.dumps(value))
+        else:
+            adapter.validate_python(value)
     except ValidationError as error:
         return [explain(error, prefix=key, known={})]
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeError):
