@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -93,8 +92,8 @@ class Checkpoints(pl.Callback):
             InterruptedRun: once the checkpoint is written.
         """
         module = trainable(pl_module)
-        if module.step % module.accumulate and not trainer.is_last_batch:
-            return
+        if (batch_idx + 1) % module.accumulate and not trainer.is_last_batch:
+            return  # windows are counted from the beginning of the epoch
         signal = self.pending_signal()
         if signal is not None:
             self.save_last(trainer, pl_module)
@@ -135,7 +134,7 @@ class Checkpoints(pl.Callback):
 
 
 def _link(source: Path, target: Path) -> None:
-    """`target` becomes `source`'s present content, at once and without a second copy if possible."""
+    """`target` becomes `source`'s present content, at once, without a second copy if possible."""
     import shutil
 
     temporary = target.with_suffix(".tmp")
@@ -144,4 +143,4 @@ def _link(source: Path, target: Path) -> None:
         temporary.hardlink_to(source)
     except OSError:  # a file system without hard links
         shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
+    temporary.replace(target)
