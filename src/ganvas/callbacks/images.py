@@ -50,7 +50,7 @@ class ImageGrids(pl.Callback):
         if self.recorder is None or module.step == self._shown_step or not trainer.is_global_zero:
             return
         self._shown_step = module.step
-        was_training = pl_module.training
+        modes = [(part, part.training) for part in pl_module.modules()]
         pl_module.eval()
         with torch.no_grad():
             if isinstance(pl_module, Samples):
@@ -59,7 +59,8 @@ class ImageGrids(pl.Callback):
                 real = next(iter(trainer.val_dataloaders)).x[: self.num // 2]
                 pairs = pictures.pairs(real, pl_module.reconstruct(real))
                 self._record(module, "reconstructions", pairs)
-        pl_module.train(was_training)
+        for part, training in modes:
+            part.training = training
 
     def _record(self, module: Trainable, name: str, images: Tensor) -> None:
         if self.recorder is not None:
