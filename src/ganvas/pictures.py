@@ -28,6 +28,7 @@ def grid(images: Tensor, *, columns: int = 8) -> np.ndarray:
     """
     from torchvision.utils import make_grid
 
+    columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     longest = max(columns * images.shape[3], rows * images.shape[2])
     factor = max(1, round(MIN_SIDE / longest))
