@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.callbacks.steps import Budget
+from ganvas.engine.checkpoint_files import AtomicCheckpointIO
 from ganvas.engine.trainer import quiet_lightning
 from ganvas.losses.adversarial import NonSaturatingLoss
 from ganvas.losses.elbo import ElboLoss
@@ -120,6 +121,7 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         inference_mode=False,
+        plugins=[AtomicCheckpointIO()],
         callbacks=[*callbacks, *([Budget(max_steps=max_steps)] if max_steps else [])],
     )
     trainer.fit(model, train_dataloaders=loader, val_dataloaders=val)
