@@ -1,8 +1,8 @@
-"""`ganvas train`: composed and checked first, then handed on to Hydra.
+"""`ganvas train`: composed and checked first; sweeps are then handed on to Hydra.
 
 Plain `@hydra.main` exits 1 on a misspelt key, and a check inside the task leaves a folder behind.
-So every job is composed and checked here; only then does Hydra run, with its launcher, its sweeper
-and its own flags.
+So every job is composed and checked here. A single one is trained at once; for a sweep, and for
+its own flags, Hydra runs, with its launcher and sweeper.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
@@ -102,7 +102,10 @@ def _single(arguments: Sequence[str], overrides: list[str], search: list[str]) -
     checked = check_composed(composed)
     if checked.settings.check:
         return _print_checks([checked])
-    return _hand_on(arguments)
+    from ganvas.engine.train import train_checked
+
+    outcome = train_checked(checked, overrides=overrides)
+    return report(outcome, full_error=_wants_traceback(arguments))
 
 
 def _sweep(arguments: Sequence[str], overrides: list[str], search: list[str]) -> int:
@@ -140,23 +143,15 @@ def _print_checks(checked: Sequence[Checked]) -> int:
 
 
 def _hand_on(arguments: Sequence[str]) -> int:
-    """Let Hydra run the job or jobs; it must not see their errors, it would exit 1 on each."""
+    """Let Hydra answer its flag or run the jobs; it must not see their errors, or it stops."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
 
     codes: list[int] = []
-    refusals: list[Exception] = []
 
     def job(config: DictConfig) -> None:
         del config
-        in_sweep, typed, run = _job_of_hydra()
-        try:
-            codes.append(report(run(), full_error=_wants_traceback(arguments)))
-        except Exception as error:
-            if not in_sweep:
-                refusals.append(error)
-                return
-            codes.append(_report_refusal(error, cell=" ".join(typed)))
+        codes.append(_job(full_error=_wants_traceback(arguments)))
         if codes[-1] > EXIT_REFUSED:
             raise _Stopped
 
@@ -171,33 +166,27 @@ def _hand_on(arguments: Sequence[str]) -> int:
     finally:
         sys.argv = former
         GlobalHydra.instance().clear()
-    if refusals:
-        raise refusals[0]
     return max(codes, default=0)
 
 
-def _job_of_hydra() -> tuple[bool, list[str], Any]:
-    """Whether Hydra runs a sweep, the job's overrides, and what trains it."""
+def _job(*, full_error: bool) -> int:
+    """Train the job that Hydra has come to; its exit code."""
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
+
+    from ganvas.engine.check import check_overrides
+    from ganvas.engine.train import train_checked
 
     config = HydraConfig.get()
-    typed = list(config.overrides.task)
-    in_sweep = config.mode == RunMode.MULTIRUN
-    folder = Path(config.sweep.dir).absolute() if in_sweep else None
+    typed, folder = list(config.overrides.task), Path(config.sweep.dir).absolute()
     sources = config.runtime.config_sources
     search = [s.path for s in sources if s.schema == "file" and s.provider != "main"]
     HydraConfig.instance().cfg = None  # Lightning would start ranks by Hydra's command line
-
-    def run() -> Outcome:
-        from ganvas.engine.check import check_overrides
-        from ganvas.engine.train import train_checked
-
-        return train_checked(
-            check_overrides(typed, search=search), overrides=typed, runs_dir=folder
-        )
-
-    return in_sweep, typed, run
+    try:
+        checked = check_overrides(typed, search=search)
+        outcome = train_checked(checked, overrides=typed, runs_dir=folder)
+    except Exception as error:
+        return _report_refusal(error, cell=" ".join(typed))
+    return report(outcome, full_error=full_error)
 
 
 def _report_refusal(error: Exception, *, cell: str) -> int:

@@ -61,6 +61,7 @@ def compose(
             full = hydra_compose(name, [*extra, *overrides], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_explain(error, list(overrides), name, search)) from error
+    _check_hydra(full.hydra)
     choices = {
         group: option
         for group, option in full.hydra.runtime.choices.items()
@@ -72,6 +73,23 @@ def compose(
     config = OmegaConf.create(plain)
     named = {group.split("@")[0].lstrip("/"): option for group, option in choices.items()}
     return Composed(config, named, list(overrides))
+
+
+def _check_hydra(node: DictConfig) -> None:
+    """Hydra builds parts of its own node, so nothing there may name other code.
+
+    Raises:
+        ConfigError: for a callback, or a launcher or sweeper that is no plugin.
+    """
+    if node.callbacks:
+        raise ConfigError("hydra.callbacks: not used; give callbacks under `callbacks`")
+    for part in ("launcher", "sweeper"):
+        path = str(node[part].get("_target_"))
+        if not path.startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):
+            raise ConfigError(f"hydra.{part}._target_: must be a plugin of Hydra, got `{path}`")
+    for part in ("hydra_logging", "job_logging"):
+        if "()" in str(node[part]):
+            raise ConfigError(f"hydra.{part}: may not name code by `()`")
 
 
 def _search_path(search: Sequence[str | Path]) -> str:
@@ -151,9 +169,11 @@ def _explain(
 
 def _group_value(overrides: list[str]) -> str:
     """`loss=null` and `trainer=3`: a group is chosen by an option's name."""
+    if any(override.startswith("=") for override in overrides):
+        return "`=`: a key is missing before the equals sign"
     for override in overrides:
         group, _, value = override.lstrip("+").partition("=")
-        known = options(group)
+        known = options(group) if group else []
         if known and re.fullmatch(r"null|true|false|[-+.\deE]*", value):
             return f"{group}={value}: not the name of a {group}{suggest(value, known)}"
     return "a config group takes the name of one of its options"
