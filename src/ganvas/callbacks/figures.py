@@ -97,6 +97,19 @@ class Figures(pl.Callback):
         self._write(module, values)
         self._window_began = time.monotonic()  # rates are of training alone
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """No diverged state is saved, however long the window is.
+
+        Raises:
+            DivergedError: at the first buffered part that is not finite; the steps are written.
+        """
+        del checkpoint
+        rows = _fetch(self._parts) if self._parts else []
+        if not all(math.isfinite(value) for row in rows for value in row.values()):
+            self.flush(trainer, pl_module)
+
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the rest."""
         self.flush(trainer, pl_module)
