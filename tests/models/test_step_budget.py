@@ -15,7 +15,7 @@ from ganvas.callbacks.steps import GradientClipping, LearningRate
 from ganvas.engine.checkpoint_files import read_checkpoint
 from ganvas.models.base import GenerativeModule
 from ganvas.schedules import CosineSchedule, WarmupSchedule
-from models.tiny import Batches, batches, fit, gan, sgd, vae
+from models.tiny import Batches, batches, equal, fit, gan, sgd, vae, weights
 
 MODELS = [vae, gan]
 adam = partial(torch.optim.Adam, lr=1e-3)
@@ -55,6 +55,17 @@ def test_exactly_max_steps_batches_are_consumed(make: Any, max_steps: int) -> No
     assert watch.batches == loader.given == model.step == max_steps
     assert model.counters["images_seen"] == 2 * max_steps
     assert set(adam_steps(trainer)) == {max_steps}
+
+
+@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize("spent", [7, 9])
+def test_a_spent_budget_trains_no_further(make: Any, spent: int) -> None:
+    model, loader = make(), batches(num=5, size=2)
+    model.counters["step"] = spent
+    before = weights(model)
+    fit(model, loader, max_steps=7)
+    assert (loader.given, model.step) == (0, spent)
+    assert equal(weights(model), before)
 
 
 def test_n_critic_steps_the_generator_on_every_nth_batch() -> None:

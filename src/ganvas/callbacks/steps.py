@@ -17,6 +17,11 @@ class Budget(pl.Callback):
     def __init__(self, *, max_steps: int) -> None:
         self.max_steps = max_steps
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A run resumed with its budget spent trains no further."""
+        if trainable(pl_module).step >= self.max_steps:
+            trainer.should_stop = True
+
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,
@@ -68,7 +73,7 @@ class GradientClipping(pl.Callback):
         self.max_norm = max_norm
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Let the scaler of `16-mixed` unscale gradients before the step, not inside a fused one."""
+        """Let the scaler of `16-mixed` unscale gradients before the step, not in a fused one."""
         for optimizer in trainer.optimizers:
             optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
 
