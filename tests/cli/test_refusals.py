@@ -18,7 +18,7 @@ MISSPELT = {
     "trainer.checkpoint.kep=3": "`trainer.checkpoint.kep`: no such key; did you mean `keep`?",
     "paths.runsdir=x": "`paths.runsdir`: no such key; did you mean `runs_dir`?",
     "network.encoder.hiden=[3]": "`network.encoder.hiden`: no such key; did you mean `hidden`?",
-    "network.encodr.hidden=[3]": "`network.encodr.hidden`: no such key; did you mean `encoder`?",
+    "network.encodr.hidden=[3]": "`network.encodr`: no such key; did you mean `encoder`?",
     "dataset.batchsize=3": "`dataset.batchsize`: no such key; did you mean `batch_size`?",
     "dataset.source.imagesize=3": (
         "`dataset.source.imagesize`: no such key; did you mean `image_size`?"
@@ -43,6 +43,7 @@ MISSPELT = {
         "model=null: not the name of a model; there are: ae, conv_ae, conv_vae, dcgan, gan, vae"
     ),
     "trainer=3": "trainer=3: not the name of a trainer; there are: auto, cpu, ddp, gpu",
+    "dataset.source={path:x}": "`dataset.source.path`: no such key; there are: image_size",
     "~loss": "loss: model=vae needs one; choose loss=…",
     "~model": "`model`: a value is required",
 }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganvas.engine.check import check_overrides, check_plain
+from ganvas.engine.check import check_build, check_overrides, check_plain
 from ganvas.engine.compose import suggest
 from ganvas.errors import ConfigError, RunError
 
@@ -65,6 +65,7 @@ def resume_run(target: str, overrides: Sequence[str]) -> Outcome:
         RunError: if it is finished, or in use by another process.
         ConfigError: if an override would make it another run.
     """
+    from ganvas.engine.checkpoint_files import check_fit, checkpoint_path, read_checkpoint
     from ganvas.engine.runs import read_config
     from ganvas.engine.train import train_checked
     from ganvas.tracking.files import read_run_json
@@ -81,6 +82,9 @@ def resume_run(target: str, overrides: Sequence[str]) -> Outcome:
             "a new run with init_from="
         )
     checked = check_plain(config, choices=record.get("choices") or {}, trust=trust)
+    _, model = check_build(checked)
+    last = checkpoint_path(folder, "last")
+    check_fit(model, read_checkpoint(last), last)  # before the record says that it runs
     return train_checked(checked, overrides=given, resume=folder)
 
 

@@ -61,17 +61,27 @@ def read_checkpoint(path: Path, *, map_location: Any = "cpu") -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
+        if not _is_pickle(path):
+            raise CheckpointError(_damaged(path)) from error
         raise CheckpointError(
             f"{path} holds more than tensors and plain values, so it was not opened (it could run "
             "code); use a checkpoint that ganvas wrote"
         ) from error
     except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or truncated; use another one of the run's checkpoints"
-        ) from error
+        raise CheckpointError(_damaged(path)) from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path} is no checkpoint of ganvas: it has no state_dict")
     return checkpoint
+
+
+def _damaged(path: Path) -> str:
+    return f"{path} is damaged or truncated; use another one of the run's checkpoints"
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether it begins like a file of torch, of today (a zip) or of old (a bare pickle)."""
+    with path.open("rb") as file:
+        return file.read(2) in (b"PK", b"\x80\x02")
 
 
 def load_weights(model: GenerativeModule, path: Path) -> dict[str, Any]:

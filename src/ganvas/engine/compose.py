@@ -159,7 +159,7 @@ def _explain(
     if text.startswith("Config group override must be"):
         return _group_value(overrides)
     if match := re.search(r"Could not override '([^']*)'", text):
-        return _unknown_key(match[1], overrides, name, search)
+        return _refused_override(match[1], error, overrides, name, search)
     if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         known = options(match[1].lstrip("/"), search=search)
         group = match[1].lstrip("/")
@@ -179,21 +179,26 @@ def _group_value(overrides: list[str]) -> str:
     return "a config group takes the name of one of its options"
 
 
-def _unknown_key(key: str, overrides: list[str], name: str, search: Sequence[str | Path]) -> str:
-    if not key:
+def _refused_override(
+    typed: str, error: Exception, overrides: list[str], name: str, search: Sequence[str | Path]
+) -> str:
+    if not typed:
         return "`=`: a key is missing before the equals sign"
-    kept = [o for o in overrides if o.lstrip("+~").split("=")[0] != key]
+    if "No match in the defaults list" in str(error) and options(typed, search=search):
+        return _absent_group(typed, overrides, name, search)
+    deeper = re.search(r"full_key: (\S+)", str(error.__cause__))
+    return _unknown_key(typed, deeper[1] if deeper else typed, overrides, name, search)
+
+
+def _unknown_key(
+    typed: str, key: str, overrides: list[str], name: str, search: Sequence[str | Path]
+) -> str:
+    """`key` (under the `typed` one) is not in the config; the nearest that is."""
+    kept = _without(overrides, typed)
     if len(kept) == len(overrides):
         return f"`{key}`: no such key"
-    composed = compose(kept, name=name, search=search)
-    if options(key, search=search):
-        typed = next(o for o in overrides if o not in kept)
-        model = composed.choices.get("model", "this model")
-        return (
-            f"{typed}: model={model} comes without a {key}; leave it out, choose a model that has "
-            f"one, or, where the model takes one, add it with +{typed}"
-        )
-    node: Any = composed.config
+    root = compose(kept, name=name, search=search).config
+    node: Any = root
     *parents, last = key.split("@", maxsplit=1)[0].split(".")
     for depth, part in enumerate(parents):
         if not isinstance(node, DictConfig) or part not in node:
@@ -201,25 +206,30 @@ def _unknown_key(key: str, overrides: list[str], name: str, search: Sequence[str
             parents = parents[:depth]
             break
         node = node._get_node(part)
-    keys = (
-        [str(k) for k in node if not str(k).startswith("_")] if isinstance(node, DictConfig) else []
-    )
+    keys = [str(k) for k in node] if isinstance(node, DictConfig) else []
+    keys = [k for k in keys if not k.startswith("_")]
     if not parents:
         keys += [p.name for p in config_dir().iterdir() if p.is_dir()]
     hint = suggest(last, keys)
     if "did you mean" not in hint:
-        elsewhere = [
-            path
-            for path in _key_paths(node_root(name, kept, search))
-            if path.rsplit(".", 1)[-1] == last
-        ]
+        elsewhere = [p for p in _key_paths(root) if p.rsplit(".", 1)[-1] == last]
         hint = f"; did you mean `{elsewhere[0]}`?" if elsewhere else hint
     return f"`{key}`: no such key{hint}"
 
 
-def node_root(name: str, overrides: list[str], search: Sequence[str | Path]) -> DictConfig:
-    """The composed config of overrides that are known to be good."""
-    return compose(overrides, name=name, search=search).config
+def _absent_group(group: str, overrides: list[str], name: str, search: Sequence[str | Path]) -> str:
+    """`likelihood=bernoulli` where the model brings no likelihood that it could replace."""
+    kept = _without(overrides, group)
+    typed = next(o for o in overrides if o not in kept)
+    model = compose(kept, name=name, search=search).choices.get("model", "this model")
+    return (
+        f"{typed}: model={model} comes without a {group}; leave it out, choose a model that has "
+        f"one, or, where the model takes one, add it with +{typed}"
+    )
+
+
+def _without(overrides: list[str], key: str) -> list[str]:
+    return [o for o in overrides if o.lstrip("+~").split("=")[0] != key]
 
 
 def _key_paths(node: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -45,12 +45,14 @@ def trusted_modules(extra: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(m.strip() for m in (*extra, *listed) if m.strip()))
 
 
-def locate(path: str, *, key: str, trust: Sequence[str]) -> Callable[..., Any]:
+def locate(path: Any, *, key: str, trust: Sequence[str]) -> Callable[..., Any]:
     """The object that `path` names.
 
     Raises:
         ConfigError: if it is of no trusted package, does not exist, or is of no allowed kind.
     """
+    if not isinstance(path, str):
+        raise ConfigError(f"{key}: must be the dotted path of a class, got {path!r}")
     root = path.split(".", maxsplit=1)[0]
     own = next((t for t in trust if path == t or path.startswith(f"{t}.")), None)
     if own is None and root in sys.stdlib_module_names:
