@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ganvas.errors import GanvasError
 
@@ -45,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "list": _list,
         "version": _version,
     }
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    asked = {"-h", "--help"} & set(arguments) and arguments[0] != "train"
+    if not arguments or asked or arguments[0] == "help":
         print(HELP, end="")
         return EXIT_OK
     name = "version" if arguments[0] == "--version" else arguments[0]
@@ -60,6 +62,8 @@ def _run(command: Callable[[list[str]], int], arguments: list[str]) -> int:
     """The command's exit code, and its errors as one line each."""
     try:
         return command(arguments[1:])
+    except SystemExit as end:  # argparse's, on `--help` or a flag without its value
+        return end.code if isinstance(end.code, int) else EXIT_OK
     except KeyboardInterrupt:
         return _refuse("interrupted", code=130)
     except Exception as error:
@@ -95,11 +99,12 @@ def _train(arguments: list[str]) -> int:
 
 def _run_command(arguments: list[str], *, command: str) -> tuple[str, list[str]]:
     """The RUN of `ganvas sample RUN …`, and the rest."""
-    if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
-        if arguments and arguments[0].startswith("run="):
-            return arguments[0].removeprefix("run="), arguments[1:]
-        raise GanvasError(f"{command} needs a run's folder: ganvas {command} RUN [key=value …]")
-    return arguments[0], arguments[1:]
+    first = arguments[0] if arguments else "-"
+    if first.startswith("run="):
+        return first.removeprefix("run="), arguments[1:]
+    if Path(first).is_dir() or not ("=" in first or first.startswith("-")):
+        return first, arguments[1:]
+    raise GanvasError(f"{command} needs a run's folder: ganvas {command} RUN [key=value …]")
 
 
 def _sample(arguments: list[str]) -> int:
