@@ -42,6 +42,11 @@ MISSPELT = {
     "model=null": (
         "model=null: not the name of a model; there are: ae, conv_ae, conv_vae, dcgan, gan, vae"
     ),
+    "model=": ("model=: no such model; there are: ae, conv_ae, conv_vae, dcgan, gan, vae"),
+    "model=vae,ae": (
+        "model=vae,ae: several values need -m, which trains one run for each; "
+        "a list is written model=[vae,ae]"
+    ),
     "trainer=3": "trainer=3: not the name of a trainer; there are: auto, cpu, ddp, gpu",
     "dataset.source={path:x}": "`dataset.source.path`: no such key; there are: image_size",
     "~loss": "loss: model=vae needs one; choose loss=…",
@@ -83,11 +88,38 @@ WRONG_TYPE = {
     ),
 }
 
+WRONG_KIND = {
+    "trainer.lr_schedule={start:1}": (
+        "trainer.lr_schedule: must name a schedule by _target_, such as "
+        "ganvas.schedules.CosineSchedule, got dict"
+    ),
+    "trainer.lr_schedule={_target_:torch.nn.ReLU}": (
+        "trainer.lr_schedule: must name a schedule by _target_, such as "
+        "ganvas.schedules.CosineSchedule, got ReLU"
+    ),
+    "logger._target_=torch.nn.ReLU": "logger: must name a Tracker by _target_, got ReLU",
+    "callbacks.images=3": "callbacks.images: must name a Callback by _target_, got int",
+    "+callbacks.mine._target_=torch.nn.ReLU": (
+        "callbacks.mine: must name a Callback by _target_, got ReLU"
+    ),
+    "network.encoder=null": (
+        "network=dense does not fit model=vae: encoder must name a network by _target_, got None"
+    ),
+    "dataset.source=null": "dataset.source: must name a data set by _target_, got None",
+    "loss._target_=torch.nn.ReLU ~loss.beta": (
+        "loss=elbo does not fit model=vae: a VAELoss is needed, got ReLU"
+    ),
+    "optimizer._partial_=false": "`optimizer.params`: a value is required",
+}
+
 OUT_OF_RANGE = {
     "seed=-1": f"seed: {NOT_NEGATIVE}, got -1",
     "seed=4294967296": "seed: should be less than 4294967296, got 4294967296",
     "name=a/b": "name: must be a folder name without / \\ : * ? \" < > |, got 'a/b'",
     "name=..": "name: must not begin with a dot, got '..'",
+    "trainer.num_threads=1000000": (
+        "trainer.num_threads: should be less than or equal to 1024, got 1000000"
+    ),
     "trainer.max_steps=0": f"trainer.max_steps: {POSITIVE}, got 0",
     "trainer.max_epochs=-1": f"trainer.max_epochs: {POSITIVE}, got -1",
     "trainer.max_steps=null trainer.max_epochs=null": (
@@ -248,7 +280,15 @@ GRAMMAR = {
     ("overrides", "message"),
     [
         pytest.param(overrides, message, id=overrides)
-        for table in (MISSPELT, WRONG_TYPE, OUT_OF_RANGE, IMPOSSIBLE, NOT_THERE, GRAMMAR)
+        for table in (
+            MISSPELT,
+            WRONG_TYPE,
+            WRONG_KIND,
+            OUT_OF_RANGE,
+            IMPOSSIBLE,
+            NOT_THERE,
+            GRAMMAR,
+        )
         for overrides, message in table.items()
     ],
 )

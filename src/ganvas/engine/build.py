@@ -28,6 +28,7 @@ from ganvas.errors import ConfigError
 if TYPE_CHECKING:
     from ganvas.data import ImageData
     from ganvas.models.base import GenerativeModule
+    from ganvas.protocols import Schedule
 
 MODEL_GROUPS = ("network", "loss", "likelihood", "penalty", "optimizer", "features")
 DATA_ONLY_IN_SOURCE = frozenset({"root", "image_size", "source"})
@@ -111,7 +112,10 @@ def check_groups(checked: Checked) -> None:
 def _check_dataset(node: dict[str, Any], trust: Sequence[str]) -> None:
     from ganvas.data import ImageData
 
-    check_node(node["source"], key="dataset.source", trust=trust)
+    source = node.get("source")
+    if not isinstance(source, dict) or "_target_" not in source:
+        raise ConfigError(f"dataset.source: must name a data set by _target_, got {source!r}")
+    check_node(source, key="dataset.source", trust=trust)
     kept = {k: v for k, v in node.items() if k not in DATA_ONLY_IN_SOURCE}
     check_arguments(ImageData, kept, key="dataset", given=["source", "cache_dir"])
 
@@ -186,7 +190,10 @@ def _check_roles(checked: Checked, injected: dict[str, Any], target: Callable[..
 
 def _role_fault(value: Any, hint: Any) -> str | None:
     if typing.is_typeddict(hint):
-        wanted, got = sorted(hint.__required_keys__), sorted(value)
+        wanted = sorted(hint.__required_keys__)
+        got = sorted(value) if isinstance(value, Mapping) else [type(value).__name__]
+        if empty := [name for name in got if name in wanted and not callable(value[name])]:
+            return f"{empty[0]} must name a network by _target_, got {value[empty[0]]!r}"
         if wanted != got:
             return f"its parts must be {' and '.join(wanted)}, got {' and '.join(got)}"
     elif inspect.isclass(hint) and not isinstance(value, hint):
@@ -204,8 +211,14 @@ def build_callbacks(checked: Checked) -> list[Any]:
     Raises:
         ConfigError: where a constructor refuses a value.
     """
+    from pytorch_lightning import Callback
+
     nodes = checked.config.get("callbacks") or {}
-    return [_built(node, f"callbacks.{name}") for name, node in nodes.items() if node is not None]
+    return [
+        _of_kind(Callback, node, f"callbacks.{name}")
+        for name, node in nodes.items()
+        if node is not None
+    ]
 
 
 def build_logger(checked: Checked) -> Any:
@@ -214,4 +227,40 @@ def build_logger(checked: Checked) -> Any:
     Raises:
         ConfigError: where its constructor refuses a value.
     """
-    return _built(checked.config["logger"], "logger")
+    from ganvas.tracking import Tracker
+
+    return _of_kind(Tracker, checked.config["logger"], "logger")
+
+
+def build_schedule(checked: Checked) -> Schedule | None:
+    """The learning rate's factor by step, if the trainer has one.
+
+    Raises:
+        ConfigError: if it is no schedule, or its constructor refuses a value.
+    """
+    node = checked.settings.trainer.lr_schedule
+    if node is None:
+        return None
+    schedule = _built(node, "trainer.lr_schedule")
+    if not callable(schedule) or not isinstance(_tried(schedule), float | int):
+        raise ConfigError(
+            "trainer.lr_schedule: must name a schedule by _target_, such as "
+            f"ganvas.schedules.CosineSchedule, got {type(schedule).__name__}"
+        )
+    return schedule
+
+
+def _tried(schedule: Schedule) -> object:
+    try:
+        return schedule(0)
+    except TypeError:  # it takes something else than a step
+        return None
+
+
+def _of_kind(kind: type, node: Any, key: str) -> Any:
+    built = _built(node, key)
+    if not isinstance(built, kind):
+        raise ConfigError(
+            f"{key}: must name a {kind.__name__} by _target_, got {type(built).__name__}"
+        )
+    return built

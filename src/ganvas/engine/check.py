@@ -105,7 +105,13 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
     """
     import torch
 
-    from ganvas.engine.build import build_callbacks, build_data, build_logger, build_model
+    from ganvas.engine.build import (
+        build_callbacks,
+        build_data,
+        build_logger,
+        build_model,
+        build_schedule,
+    )
     from ganvas.engine.checkpoint_files import check_fit, checkpoint_path, read_checkpoint
     from ganvas.types import Batch
 
@@ -113,6 +119,7 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
     _check_batch_cut(checked, data)
     build_logger(checked)
     build_callbacks(checked)
+    build_schedule(checked)
     if data.image_shape is None:
         raise ConfigError("dataset: its image_shape is unknown before its files are there")
     with _our_message(checked), torch.device("meta"):

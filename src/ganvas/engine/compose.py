@@ -156,11 +156,16 @@ def _explain(
             f"`{error.override}`: not of the form key=value ({found}); quote values with spaces "
             "or brackets, as in 'notes=\"a [b]\"'"
         )
+    if match := re.match(r"Ambiguous value for argument '([^=]*)=(.*)'", text):
+        return (
+            f"{match[1]}={match[2]}: several values need -m, which trains one run for each; "
+            f"a list is written {match[1]}=[{match[2]}]"
+        )
     if text.startswith("Config group override must be"):
         return _group_value(overrides)
     if match := re.search(r"Could not override '([^']*)'", text):
         return _refused_override(match[1], error, overrides, name, search)
-    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+    if match := re.search(r"Could not find '([^']+)/([^'/]*)'", text):
         known = options(match[1].lstrip("/"), search=search)
         group = match[1].lstrip("/")
         return f"{group}={match[2]}: no such {group}{suggest(match[2], known)}"

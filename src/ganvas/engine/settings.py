@@ -52,7 +52,7 @@ class TrainerSettings(Section):
     max_steps: Positive | None = None
     deterministic: bool | Literal["warn"] | None = None
     compile: bool = False
-    num_threads: Positive | None = None
+    num_threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     gradient_clip_val: Annotated[float, Field(gt=0)] | None = None
     accumulate_grad_batches: Positive = 1
     lr_schedule: dict[str, Any] | None = None
