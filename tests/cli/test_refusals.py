@@ -211,6 +211,12 @@ IMPOSSIBLE = {
     "model=gan trainer.checkpoint.monitor=val/criticloss": (
         "trainer.checkpoint.monitor=val/criticloss: no such metric; did you mean `val/critic_loss`?"
     ),
+    "model=gan trainer.checkpoint.monitor=val/critic_loss": (
+        "trainer.checkpoint.mode: say min or max for val/critic_loss; neither is known"
+    ),
+    "trainer.early_stopping={patience:3,monitor:val/rate}": (
+        "trainer.checkpoint.mode: say min or max for val/rate; neither is known"
+    ),
     "trainer.checkpoint.monitor=val/elbow": (
         "trainer.checkpoint.monitor=val/elbow: no such metric; did you mean `val/elbo`?"
     ),

@@ -312,6 +312,36 @@ def test_init_from_a_damaged_checkpoint(vae_copy: Path, place: Path) -> None:
     assert list(place.iterdir()) == []
 
 
+# Monitors other than the model's own
+
+FALLING = ("trainer.max_steps=30", "trainer.val_check_interval=10")
+
+
+@pytest.mark.xfail(reason="engine.trainer takes the mode of the model's own monitor", strict=True)
+def test_the_best_checkpoint_of_a_loss_is_the_lowest(place: Path) -> None:
+    said = train("model=vae", "trainer.checkpoint.monitor=val/loss", *FALLING)
+    assert said.code == 0, said.err
+    run = only_run(place)
+    losses = library.load_run(run).metrics()["val/loss"].dropna()
+    assert list(losses.index) == [10, 20, 30]
+    assert state_of(run, "best")["ganvas_counters"]["step"] == losses.idxmin() == 30
+
+
+@pytest.mark.xfail(reason="engine.trainer takes the mode of the model's own monitor", strict=True)
+def test_a_falling_loss_does_not_stop_early(place: Path) -> None:
+    said = train("model=vae", "trainer.early_stopping={patience:1,monitor:val/loss}", *FALLING)
+    assert said.code == 0, said.err
+    assert state_of(only_run(place))["ganvas_counters"]["step"] == 30
+
+
+def test_a_mode_that_is_given_counts(place: Path) -> None:
+    said = train(
+        "model=vae", "trainer.checkpoint.monitor=val/loss", "trainer.checkpoint.mode=min", *FALLING
+    )
+    assert said.code == 0, said.err
+    assert state_of(only_run(place), "best")["ganvas_counters"]["step"] == 30
+
+
 # From Python
 
 

@@ -208,6 +208,26 @@ def _check_monitors(checked: Checked, model: GenerativeModule, known: Sequence[s
             raise ConfigError(
                 f"trainer.{section}.monitor={monitor}: no such metric{suggest(monitor, known)}"
             )
+        if monitor is not None:
+            monitor_mode(model, monitor, trainer.checkpoint.mode)
+
+
+def monitor_mode(model: GenerativeModule, monitor: str, given: str | None) -> str:
+    """Whether a monitored metric should fall (`min`) or rise (`max`): as given or as it is known.
+
+    Raises:
+        ConfigError: if neither says so.
+    """
+    if given is not None:
+        return given
+    if monitor == model.monitor:
+        return model.monitor_mode
+    part = monitor.partition("/")[2]
+    if part not in model.higher_is_better:
+        raise ConfigError(
+            f"trainer.checkpoint.mode: say min or max for {monitor}; neither is known"
+        )
+    return "max" if model.higher_is_better[part] else "min"
 
 
 def _check_batch_cut(checked: Checked, data: ImageData) -> None:
