@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
 
 from ganvas.protocols import trainable
 
@@ -94,8 +96,8 @@ class Checkpoints(pl.Callback):
         module = trainable(pl_module)
         if (batch_idx + 1) % module.accumulate and not trainer.is_last_batch:
             return  # windows are counted from the beginning of the epoch
-        signal = self.pending_signal()
-        if signal is not None:
+        signal = self._agreed_signal(trainer)
+        if signal:
             self.save_last(trainer, pl_module)
             raise InterruptedRun(signal)
         if self.every_n_steps and module.step % self.every_n_steps == 0:
@@ -125,6 +127,14 @@ class Checkpoints(pl.Callback):
             self._saved_step = module.step
             trainer.save_checkpoint(self.last_path)
 
+    def _agreed_signal(self, trainer: pl.Trainer) -> int:
+        """The signal that any rank got, 0 for none: all must stop at the same batch."""
+        signal = self.pending_signal() or 0
+        if trainer.world_size == 1:
+            return signal
+        device = trainer.strategy.root_device
+        return int(trainer.strategy.reduce(torch.tensor(signal, device=device), reduce_op="max"))
+
     def _keep_periodic(self, trainer: pl.Trainer, step: int) -> None:
         if self.keep == 0 or not trainer.is_global_zero:
             return
@@ -135,8 +145,6 @@ class Checkpoints(pl.Callback):
 
 def _link(source: Path, target: Path) -> None:
     """`target` becomes `source`'s present content, at once, without a second copy if possible."""
-    import shutil
-
     temporary = target.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)
     try:

@@ -53,12 +53,14 @@ class Figures(pl.Callback):
         self._window_images = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Training seconds so far, so that a resumed run goes on counting."""
-        return {"seconds": self.elapsed()}
+        """Training seconds so far, and the steps that are not written yet."""
+        parts = [{k: v.cpu() for k, v in step.items()} for step in self._parts]
+        return {"seconds": self.elapsed(), "steps": list(self._steps), "parts": parts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the clock up."""
+        """Take the clock and the half-full window up."""
         self.seconds = state_dict["seconds"]
+        self._steps, self._parts = list(state_dict["steps"]), list(state_dict["parts"])
 
     def elapsed(self) -> float:
         """Seconds of this run, earlier sessions included."""
@@ -158,7 +160,11 @@ class Figures(pl.Callback):
 def _fetch(parts: Sequence[dict[str, Tensor]]) -> list[dict[str, float]]:
     """Values by step and name, in one copy from the device."""
     tensors = [tensor for step in parts for tensor in step.values()]
-    values = iter(torch.stack([t.float() for t in tensors]).tolist())
+    stacked = torch.stack([t.float().to(tensors[-1].device) for t in tensors])
+    if torch.distributed.is_initialized():  # ranks hold equal shares: the mean is the batch's
+        torch.distributed.all_reduce(stacked)
+        stacked /= torch.distributed.get_world_size()
+    values = iter(stacked.tolist())
     return [{name: next(values) for name in step} for step in parts]
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ganvas.errors import GanvasError
@@ -88,7 +88,8 @@ def _free_port() -> int:
 
 def _end_with_parent() -> None:
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # not sys.stdin: its lock aborts the interpreter's end
+            pass
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -96,12 +97,14 @@ def _end_with_parent() -> None:
 
 def main() -> int:
     """A rank other than 0: the run's frozen config, no record, no output."""
+    from ganvas.callbacks.checkpoints import InterruptedRun
     from ganvas.engine.runs import read_checked
     from ganvas.engine.train import train_rank
 
     _end_with_parent()
     run = Path(sys.argv[1])
-    train_rank(read_checked(run, trust=[]), folder=run)
+    with suppress(InterruptedRun):
+        train_rank(read_checked(run, trust=[]), folder=run)
     return 0
 
 

@@ -84,8 +84,15 @@ def train_checked(
     prepare_process(checked)
     record = _open_record(checked, data, overrides, runs_dir=runs_dir, resume=resume)
     if resume is not None and checkpoint is not None:
-        record.truncate(read_checkpoint(checkpoint)["ganvas_counters"]["step"])
+        _rewind(record, read_checkpoint(checkpoint))
     return _recorded(checked, data, record, world=world, checkpoint=checkpoint)
+
+
+def _rewind(record: RunRecord, checkpoint: dict[str, Any]) -> None:
+    """Drop what was written after the checkpoint; its own buffer writes the rest of its window."""
+    step = checkpoint["ganvas_counters"]["step"]
+    buffered = checkpoint["callbacks"]["Figures"]["steps"]
+    record.truncate(step, traced=buffered[0] - 1 if buffered else step)
 
 
 def train_rank(checked: Checked, *, folder: Path, data: ImageData | None = None) -> None:

@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy
 
+from ganvas.callbacks.agreement import RanksAgree
 from ganvas.callbacks.checkpoints import Checkpoints
 from ganvas.callbacks.figures import Figures
 from ganvas.callbacks.images import ImageGrids
@@ -23,6 +24,7 @@ from ganvas.callbacks.steps import Budget, GradientClipping, LearningRate
 from ganvas.engine.build import build_callbacks, instantiate
 from ganvas.engine.checkpoint_files import AtomicCheckpointIO
 from ganvas.schedules import as_schedule
+from ganvas.tracking import config_hash
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,6 +185,8 @@ def make_callbacks(
                 verbose=False,
             )
         )
+    if settings.devices * settings.num_nodes > 1:
+        acting.append(RanksAgree(config_hash(checked.config)))
     return [*acting, *own, checkpoints], figures, checkpoints
 
 

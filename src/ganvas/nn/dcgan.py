@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -83,7 +84,7 @@ class DCGANGenerator(nn.Module):
             nn.ConvTranspose2d(num_inputs, maps[0], sizes[0], bias=norm is None),
             *block(maps[0]),
         ]
-        for num_in, num_out in zip(maps[:-1], maps[1:], strict=True):
+        for num_in, num_out in pairwise(maps):
             layers.append(nn.ConvTranspose2d(num_in, num_out, 4, 2, 1, bias=norm is None))
             layers += block(num_out)
         layers += [nn.ConvTranspose2d(maps[-1], image_shape[0], 4, 2, 1), output()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def mlp(sizes: Sequence[int], *, activation: Callable[[], nn.Module]) -> nn.Sequential:
     """Linear layers of the given sizes with an activation between them, none after the last."""
     layers: list[nn.Module] = []
-    for num_in, num_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for num_in, num_out in pairwise(sizes):
         layers += [nn.Linear(num_in, num_out), activation()]
     return nn.Sequential(*layers[:-1])
 

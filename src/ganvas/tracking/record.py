@@ -180,13 +180,17 @@ class RunRecord:
         Image.fromarray(image).save(temporary, format="png", compress_level=1)
         return temporary.replace(file)
 
-    def truncate(self, step: int) -> None:
+    def truncate(self, step: int, *, traced: int | None = None) -> None:
         """Drops metrics and trace of later steps, to resume from a checkpoint of `step`.
 
         Final and best values that came later are found anew among the rows that remain.
+
+        Args:
+            step: of the checkpoint.
+            traced: last step whose trace was written when it was made; None for `step`.
         """
         self._metrics.truncate(step)
-        self._trace.truncate(step)
+        self._trace.truncate(step if traced is None else traced)
         self._summary.rewind(step, rows=self._metrics.rows())
         self.flush()
 
