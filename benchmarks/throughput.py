@@ -33,8 +33,8 @@ from torch import Tensor
 
 from ganvas.engine.build import build_data, build_model
 from ganvas.engine.check import check_overrides
+from ganvas.engine.session import Session
 from ganvas.engine.signals import SignalInbox
-from ganvas.engine.train import Session
 from ganvas.engine.trainer import prepare_process, quiet_lightning
 from ganvas.models.base import GenerativeModule
 from ganvas.tracking.hub import Hub

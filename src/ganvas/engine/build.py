@@ -134,6 +134,11 @@ def _check_pairs(checked: Checked, parameters: Mapping[str, inspect.Parameter]) 
             raise ConfigError(f"{group}: model={model} needs one; choose {group}=…")
 
 
+def model_class(checked: Checked) -> Any:
+    """The class that `model._target_` names."""
+    return locate(checked.config["model"]["_target_"], key="model._target_", trust=checked.trust)
+
+
 def build_model(checked: Checked, data: ImageData) -> GenerativeModule:
     """The model with everything it takes injected, on the current default device.
 

@@ -12,11 +12,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ganvas.errors import GanvasError
+
+GRACE_SECONDS = 5.0
 
 
 def global_rank() -> int:
@@ -30,10 +32,19 @@ def launched_externally() -> bool:
 
 
 @contextmanager
-def other_ranks(run: Path, *, num_ranks: int, trust: tuple[str, ...]) -> Iterator[None]:
+def other_ranks(
+    run: Path, *, num_ranks: int, trust: tuple[str, ...], abandon: Callable[[str], None]
+) -> Iterator[None]:
     """Starts ranks 1 … num_ranks − 1 on this machine; ends them when the block is left.
 
-    If one of them dies, the run can't go on: this process is interrupted.
+    If one of them dies, the run can't go on. Mostly the collective operation under way raises then;
+    where it waits for ever instead, this process records the failure and ends after a few seconds.
+
+    Args:
+        run: its folder, with the frozen config.
+        num_ranks: of the run, this process included.
+        trust: trusted modules.
+        abandon: writes down the reason before this process is ended.
 
     Raises:
         GanvasError: if a rank failed.
@@ -51,12 +62,15 @@ def other_ranks(run: Path, *, num_ranks: int, trust: tuple[str, ...]) -> Iterato
     former = {key: os.environ.get(key) for key in (*shared, "LOCAL_RANK")}
     os.environ.update(shared, LOCAL_RANK="0")
     ranks = [_start(run, rank) for rank in range(1, num_ranks)]
+    leaving = threading.Event()
+    threading.Thread(target=_watch, args=(ranks, leaving, abandon), daemon=True).start()
     try:
         yield
         codes = [rank.wait(timeout=60) for rank in ranks]
         if any(codes):
             raise GanvasError(f"a rank ended with exit code {max(codes, key=abs)}; see above")
     finally:
+        leaving.set()
         for rank in ranks:
             if rank.poll() is None:
                 rank.kill()
@@ -68,6 +82,20 @@ def other_ranks(run: Path, *, num_ranks: int, trust: tuple[str, ...]) -> Iterato
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
+
+
+def _watch(
+    ranks: list[subprocess.Popen[bytes]],
+    leaving: threading.Event,
+    abandon: Callable[[str], None],
+) -> None:
+    """End this process if a rank has died and the main thread does not notice in time."""
+    while not leaving.wait(0.5):
+        if any(rank.poll() not in (None, 0) for rank in ranks):
+            if not leaving.wait(GRACE_SECONDS):
+                abandon("another rank died")
+                os._exit(1)
+            return
 
 
 def _start(run: Path, rank: int) -> subprocess.Popen[bytes]:

@@ -38,6 +38,7 @@ class EarlyStopping(Section):
     patience: Positive
     min_delta: Annotated[float, Field(ge=0)] = 0.0
     monitor: str | None = None
+    mode: Literal["min", "max"] | None = None
 
 
 class TrainerSettings(Section):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import resource
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from ganvas.tracking.files import read_run_json
-
-if TYPE_CHECKING:
-    from ganvas.models.base import GenerativeModule
 
 
 def peak_memory() -> dict[str, float]:
@@ -25,21 +22,23 @@ def peak_memory() -> dict[str, float]:
     return peak
 
 
-def print_summary(folder: Path, *, console: Console, model: GenerativeModule | None) -> None:
-    """Final and best metrics, peak memory, pictures, checkpoint and run folder."""
+def print_summary(folder: Path, *, console: Console, has_samples: bool) -> None:
+    """Final and best metrics, peak memory, pictures, checkpoint, run folder, what to try next."""
     record = read_run_json(folder)
     if record["metrics"]:
-        console.print(_metrics_table(record["metrics"], title=_title(record, model)))
+        console.print(
+            _metrics_table(record["metrics"], title=f"{record['name']}  (seed {record['seed']})")
+        )
     memory = ", ".join(f"{name} {mib:,.0f} MiB" for name, mib in peak_memory().items())
     rows = {"peak memory": memory, "status": record["status"], **_places(folder)}
     if record["reason"]:
         rows["reason"] = record["reason"]
     if record["wandb"]:
         rows["W&B"] = _wandb_place(record["wandb"], folder)
-    places = Table.grid(padding=(0, 2))
+    if record["status"] == "finished":
+        rows["try next"] = f"\n{'':<14}".join(next_commands(folder, has_samples=has_samples))
     for name, text in rows.items():
-        places.add_row(name, str(text))
-    console.print(places, soft_wrap=True)
+        console.print(f"{name:<12}  {text}", soft_wrap=True, markup=False, highlight=False)
 
 
 def next_commands(folder: Path, *, has_samples: bool) -> list[str]:
@@ -47,11 +46,6 @@ def next_commands(folder: Path, *, has_samples: bool) -> list[str]:
     place = _shown(folder)
     first = f"ganvas sample {place} n=16" if has_samples else f"ganvas train init_from={place}"
     return [first, f"ganvas evaluate {place}", "ganvas train model=dcgan trainer.max_epochs=30"]
-
-
-def _title(record: dict[str, Any], model: GenerativeModule | None) -> str:
-    step = f", {model.step:,} steps" if model is not None else ""
-    return f"{record['name']}  (seed {record['seed']}{step})"
 
 
 def _metrics_table(metrics: dict[str, Any], *, title: str) -> Table:

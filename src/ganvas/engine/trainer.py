@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -22,6 +22,7 @@ from ganvas.callbacks.images import ImageGrids
 from ganvas.callbacks.random_state import RandomState
 from ganvas.callbacks.steps import Budget, GradientClipping, LearningRate
 from ganvas.engine.build import build_callbacks, instantiate
+from ganvas.engine.check import monitor_mode
 from ganvas.engine.checkpoint_files import AtomicCheckpointIO
 from ganvas.schedules import as_schedule
 from ganvas.tracking import config_hash
@@ -61,7 +62,7 @@ class NoProfiler(PassThroughProfiler):
 def quiet_lightning() -> None:
     """No start-up tips, no advertisements, none of the warnings that do not apply to us."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.WARNING)
     for pattern in MUTED:
         warnings.filterwarnings("ignore", message=pattern)
 
@@ -86,7 +87,7 @@ def prepare_process(checked: Checked) -> None:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     torch.manual_seed(seed)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if not torch.cuda.is_available():
         # Optimisers ask for the accelerator at every step, and a CUDA build of torch then looks
         # for the driver's library each time: 3 % of a dense VAE's step. This answers at once.
@@ -119,7 +120,7 @@ def make_trainer(
         num_nodes=settings.num_nodes,
         strategy=strategy,
         sync_batchnorm=settings.sync_batchnorm,
-        precision={"32": "32-true"}.get(settings.precision, settings.precision),
+        precision="32-true" if settings.precision == "32" else settings.precision,
         max_epochs=-1 if settings.max_epochs is None else settings.max_epochs,
         max_steps=-1,
         deterministic=deterministic,
@@ -159,7 +160,7 @@ def make_callbacks(
     checkpoints = Checkpoints(
         folder / "checkpoints",
         monitor=saving.monitor or model.monitor,
-        mode=saving.mode or ("max" if model.monitor_mode == "max" else "min"),
+        mode=_mode(model, saving.monitor or model.monitor, saving.mode),
         every_n_steps=saving.every_n_steps,
         keep=saving.keep,
         pending_signal=inbox,
@@ -176,18 +177,24 @@ def make_callbacks(
     if settings.gradient_clip_val:
         acting.append(GradientClipping(max_norm=settings.gradient_clip_val))
     if stop := settings.early_stopping:
+        watched = str(stop.monitor or model.monitor)
         acting.append(
             EarlyStopping(
-                stop.monitor or model.monitor or "val/loss",
-                mode=saving.mode or model.monitor_mode,
+                watched,
+                mode=_mode(model, watched, stop.mode),
                 patience=stop.patience,
                 min_delta=stop.min_delta,
-                verbose=False,
             )
         )
     if settings.devices * settings.num_nodes > 1:
         acting.append(RanksAgree(config_hash(checked.config)))
     return [*acting, *own, checkpoints], figures, checkpoints
+
+
+def _mode(model: GenerativeModule, monitor: str | None, given: str | None) -> Literal["min", "max"]:
+    """The direction of a monitor; of no matter where there is none."""
+    rising = monitor is not None and monitor_mode(model, monitor, given) == "max"
+    return "max" if rising else "min"
 
 
 def total_steps(checked: Checked, steps_per_epoch: int) -> int | None:

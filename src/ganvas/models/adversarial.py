@@ -75,7 +75,7 @@ class AdversarialModule(GenerativeModule):
     def networks(self) -> Mapping[str, nn.Module]:
         """All networks of both sides, named as attributes of the model."""
         trained = {id(n) for n in (*_flat(self.critic_side()), *_flat(self.generator_side()))}
-        return {name: child for name, child in self.named_children() if id(child) in trained}
+        return {name: module for name, module in self.named_modules() if id(module) in trained}
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One batch: accumulate for the critic side; at the window's end step, then the other."""
