@@ -317,7 +317,6 @@ def test_init_from_a_damaged_checkpoint(vae_copy: Path, place: Path) -> None:
 FALLING = ("trainer.max_steps=30", "trainer.val_check_interval=10")
 
 
-@pytest.mark.xfail(reason="engine.trainer takes the mode of the model's own monitor", strict=True)
 def test_the_best_checkpoint_of_a_loss_is_the_lowest(place: Path) -> None:
     said = train("model=vae", "trainer.checkpoint.monitor=val/loss", *FALLING)
     assert said.code == 0, said.err
@@ -327,7 +326,6 @@ def test_the_best_checkpoint_of_a_loss_is_the_lowest(place: Path) -> None:
     assert state_of(run, "best")["ganvas_counters"]["step"] == losses.idxmin() == 30
 
 
-@pytest.mark.xfail(reason="engine.trainer takes the mode of the model's own monitor", strict=True)
 def test_a_falling_loss_does_not_stop_early(place: Path) -> None:
     said = train("model=vae", "trainer.early_stopping={patience:1,monitor:val/loss}", *FALLING)
     assert said.code == 0, said.err

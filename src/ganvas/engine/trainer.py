@@ -105,32 +105,21 @@ def make_trainer(
     settings = checked.settings.trainer
     gpu = on_gpu(settings)
     deterministic = settings.deterministic
-    if deterministic is None:
-        deterministic = not gpu
-    num_ranks = settings.devices * settings.num_nodes
-    strategy: Any = "auto"
-    if num_ranks > 1:
-        strategy = DDPStrategy(
-            find_unused_parameters=not model.automatic_optimization,
-            process_group_backend="nccl" if gpu else "gloo",
-        )
+    every_batches = settings.val_check_interval
+    automatic = model.automatic_optimization
     return pl.Trainer(
         accelerator="gpu" if gpu else "cpu",
         devices=settings.devices,
         num_nodes=settings.num_nodes,
-        strategy=strategy,
+        strategy=_strategy(settings, automatic=automatic),
         sync_batchnorm=settings.sync_batchnorm,
         precision="32-true" if settings.precision == "32" else settings.precision,
         max_epochs=-1 if settings.max_epochs is None else settings.max_epochs,
         max_steps=-1,
-        deterministic=deterministic,
-        accumulate_grad_batches=(
-            settings.accumulate_grad_batches if model.automatic_optimization else 1
-        ),
-        check_val_every_n_epoch=(
-            None if settings.val_check_interval else settings.check_val_every_n_epoch
-        ),
-        val_check_interval=settings.val_check_interval,
+        deterministic=not gpu if deterministic is None else deterministic,
+        accumulate_grad_batches=settings.accumulate_grad_batches if automatic else 1,
+        check_val_every_n_epoch=None if every_batches else settings.check_val_every_n_epoch,
+        val_check_interval=every_batches,
         limit_val_batches=None if validates else 0,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
@@ -142,6 +131,15 @@ def make_trainer(
         profiler=NoProfiler(),
         callbacks=list(callbacks),
         plugins=[AtomicCheckpointIO()],
+    )
+
+
+def _strategy(settings: TrainerSettings, *, automatic: bool) -> Any:
+    if settings.devices * settings.num_nodes == 1:
+        return "auto"
+    return DDPStrategy(
+        find_unused_parameters=not automatic,  # each side of a game leaves the other's out
+        process_group_backend="nccl" if on_gpu(settings) else "gloo",
     )
 
 
@@ -169,7 +167,14 @@ def make_callbacks(
     for callback in own:
         if isinstance(callback, ImageGrids):
             callback.recorder = recorder
-    acting: list[pl.Callback] = [RandomState(), figures]
+    ordered = [RandomState(), figures, *_step_callbacks(checked, model), *own, checkpoints]
+    return ordered, figures, checkpoints
+
+
+def _step_callbacks(checked: Checked, model: GenerativeModule) -> list[pl.Callback]:
+    """What the trainer's settings ask for: budget, schedule, clipping, early stopping, agreement."""
+    settings = checked.settings.trainer
+    acting: list[pl.Callback] = []
     if settings.max_steps:
         acting.append(Budget(max_steps=settings.max_steps))
     if settings.lr_schedule:
@@ -188,7 +193,7 @@ def make_callbacks(
         )
     if settings.devices * settings.num_nodes > 1:
         acting.append(RanksAgree(config_hash(checked.config)))
-    return [*acting, *own, checkpoints], figures, checkpoints
+    return acting
 
 
 def _mode(model: GenerativeModule, monitor: str | None, given: str | None) -> Literal["min", "max"]:

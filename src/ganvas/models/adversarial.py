@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -124,12 +124,9 @@ class AdversarialModule(GenerativeModule):
     @contextmanager
     def _synchronised(self, wanted: bool) -> Iterator[None]:
         """Ranks exchange gradients only in the last backward pass of a window."""
-        strategy = self.trainer.strategy
-        if wanted or self.trainer.world_size == 1:
+        wrapped: Any = self.trainer.strategy.model
+        with nullcontext() if wanted or self.trainer.world_size == 1 else wrapped.no_sync():
             yield
-        else:
-            with strategy.model.no_sync():  # type: ignore[union-attr]
-                yield
 
     @property
     def optimizer_names(self) -> list[str]:

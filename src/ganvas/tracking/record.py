@@ -181,9 +181,7 @@ class RunRecord:
         return temporary.replace(file)
 
     def truncate(self, step: int, *, traced: int | None = None) -> None:
-        """Drops metrics and trace of later steps, to resume from a checkpoint of `step`.
-
-        Final and best values that came later are found anew among the rows that remain.
+        """Drops metrics and trace of later steps; final and best values are found anew.
 
         Args:
             step: of the checkpoint.
