@@ -172,7 +172,7 @@ def make_callbacks(
 
 
 def _step_callbacks(checked: Checked, model: GenerativeModule) -> list[pl.Callback]:
-    """What the trainer's settings ask for: budget, schedule, clipping, early stopping, agreement."""
+    """Budget, schedule, clipping, early stopping and agreement of ranks, where asked for."""
     settings = checked.settings.trainer
     acting: list[pl.Callback] = []
     if settings.max_steps:
