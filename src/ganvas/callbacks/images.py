@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
@@ -33,6 +33,7 @@ class ImageGrids(pl.Callback):
         self.every_n_epochs = every_n_epochs
         self.recorder: Recorder | None = None
         self._shown_step = -1
+        self._real: Tensor | None = None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show every so many epochs."""
@@ -55,12 +56,19 @@ class ImageGrids(pl.Callback):
         with torch.no_grad():
             if isinstance(pl_module, Samples):
                 self._record(module, "samples", pl_module.sample(self.num, seed=module.seed))
-            if isinstance(pl_module, Reconstructs) and trainer.val_dataloaders:
-                real = next(iter(trainer.val_dataloaders)).x[: self.num // 2]
+            if isinstance(pl_module, Reconstructs):
+                real = self._some_images(trainer)
                 pairs = pictures.pairs(real, pl_module.reconstruct(real))
                 self._record(module, "reconstructions", pairs)
         for part, training in modes:
             part.training = training
+
+    def _some_images(self, trainer: pl.Trainer) -> Tensor:
+        """The same images each time: of validation, or of train where there is no validation."""
+        if self._real is None:
+            loader: Any = trainer.val_dataloaders or trainer.train_dataloader
+            self._real = next(iter(loader)).x[: self.num // 2]
+        return self._real
 
     def _record(self, module: Trainable, name: str, images: Tensor) -> None:
         if self.recorder is not None:

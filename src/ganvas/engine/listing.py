@@ -35,6 +35,15 @@ def list_options(kind: str, *, search: Sequence[str | Path] = ()) -> list[tuple[
     found = []
     for name in options(group, search=search):
         file = next(f for d in folders if (f := d / group / f"{name}.yaml").is_file())
-        first = file.read_text(encoding="utf-8").partition("\n")[0]
-        found.append((name, first.lstrip("# ").strip() if first.startswith("#") else ""))
+        found.append((name, _first_comment(file)))
     return found
+
+
+def _first_comment(file: Path) -> str:
+    """The first line of comment that is not Hydra's package header."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if "@package" not in line:
+            return line.lstrip("# ").strip()
+    return ""
