@@ -107,7 +107,7 @@ def make_trainer(
     deterministic = settings.deterministic
     every_batches = settings.val_check_interval
     automatic = model.automatic_optimization
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator="gpu" if gpu else "cpu",
         devices=settings.devices,
         num_nodes=settings.num_nodes,
@@ -132,6 +132,13 @@ def make_trainer(
         callbacks=list(callbacks),
         plugins=[AtomicCheckpointIO()],
     )
+    # Lightning would put its own SIGTERM handler over ours, which raises at its own moment.
+    trainer._signal_connector.register_signal_handlers = _no_handlers  # type: ignore[method-assign]
+    return trainer
+
+
+def _no_handlers() -> None:
+    """Signals are the business of `engine.signals`."""
 
 
 def _strategy(settings: TrainerSettings, *, automatic: bool) -> Any:

@@ -1,0 +1,154 @@
+"""Real processes: two ranks, signals, and a run that is killed and resumed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganvas.cli.main import main
+
+PATIENCE = 100  # seconds until a test gives up; none of them waits for it when all is well
+TINY = [
+    "trainer=cpu",
+    "logger=none",
+    "callbacks.images=null",
+    "trainer.progress_bar=false",
+    "trainer.log_every_n_steps=5",
+    "test=false",
+]
+
+
+def start(*overrides: str, runs: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "ganvas", "train", *TINY, *overrides, f"paths.runs_dir={runs}"]
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def finish(process: subprocess.Popen[bytes]) -> int:
+    try:
+        process.communicate(timeout=PATIENCE)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode
+
+
+def only_run(runs: Path) -> Path:
+    [found] = runs.glob("*/*/run.json")
+    return found.parent
+
+
+def trace(run: Path) -> list[dict[str, str]]:
+    with (run / "trace.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def wait_for_steps(runs: Path, *, steps: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and process.poll() is None:
+        traces = list(runs.glob("*/*/trace.csv"))
+        if traces and traces[0].read_text().count("\n") > steps:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no {steps} steps came; exit code {process.poll()}")
+
+
+def final(run: Path) -> dict[str, Any]:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize("model", ["vae", "gan"])
+def test_two_ranks_equal_one(model: str, tmp_path: Path) -> None:
+    """The run itself refuses to finish if the ranks' weights differ (`RanksAgree`)."""
+    size = [f"model={model}", "trainer.max_steps=12", "trainer.deterministic=true"]
+    ranks = start(*size, "trainer=ddp", "trainer.accelerator=cpu", runs=tmp_path / "two")
+    assert finish(ranks) == 0
+    assert main(["train", *TINY, *size, f"paths.runs_dir={tmp_path / 'one'}"]) == 0
+    two, one = only_run(tmp_path / "two"), only_run(tmp_path / "one")
+    assert json.loads((two / "run.json").read_text())["status"] == "finished"
+    assert len(trace(two)) == len(trace(one)) == 12
+    for ours, theirs in zip(trace(two), trace(one), strict=True):
+        for name in theirs:
+            assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=1e-4, abs=1e-5)
+    for name, weight in final(one)["state_dict"].items():
+        torch.testing.assert_close(final(two)["state_dict"][name], weight, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_cleanly(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    process = start("model=gan", "trainer.max_epochs=100000", runs=tmp_path)
+    wait_for_steps(tmp_path, steps=10, process=process)
+    process.send_signal(number)
+    assert finish(process) == code
+    run = only_run(tmp_path)
+    record = json.loads((run / "run.json").read_text())
+    assert (record["status"], record["reason"]) == ("interrupted", f"signal {int(number)}")
+    assert final(run)["ganvas_counters"]["step"] >= 10
+
+
+@pytest.mark.parametrize("model", ["vae", "gan"])
+def test_a_killed_run_resumes_exactly(model: str, tmp_path: Path) -> None:
+    size = [f"model={model}", "trainer.max_steps=90", "trainer.checkpoint.every_n_steps=8"]
+    assert main(["train", *TINY, *size, f"paths.runs_dir={tmp_path / 'whole'}"]) == 0
+    process = start(*size, runs=tmp_path / "cut")
+    wait_for_steps(tmp_path / "cut", steps=35, process=process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    whole, cut = only_run(tmp_path / "whole"), only_run(tmp_path / "cut")
+    assert json.loads((cut / "run.json").read_text())["status"] == "running"
+    assert final(cut)["ganvas_counters"]["step"] < 90
+    assert main(["train", f"resume={cut}"]) == 0
+    assert json.loads((cut / "run.json").read_text())["status"] == "finished"
+    ours, theirs = final(cut)["state_dict"], final(whole)["state_dict"]
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert (cut / "trace.csv").read_bytes() == (whole / "trace.csv").read_bytes()
+    assert figures(cut) == figures(whole)
+
+
+def figures(run: Path) -> list[tuple[str, ...]]:
+    """metrics.csv but for what measures time."""
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    keys = ("step", "images_seen", "name", "value")
+    return [tuple(r[k] for k in keys) for r in rows if "per_second" not in r["name"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_to_one_rank_ends_all(
+    number: signal.Signals, tmp_path: Path, rank_pid: Callable[[int], int]
+) -> None:
+    many = ["model=gan", "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=100000"]
+    process = start(*many, runs=tmp_path)
+    wait_for_steps(tmp_path, steps=10, process=process)
+    os.kill(rank_pid(process.pid), number)
+    assert finish(process) == (143 if number == signal.SIGTERM else 1)
+    record = json.loads((only_run(tmp_path) / "run.json").read_text())
+    assert record["status"] == ("interrupted" if number == signal.SIGTERM else "failed")
+
+
+@pytest.fixture
+def rank_pid() -> Callable[[int], int]:
+    """Finds the process of rank 1 among the children of rank 0."""
+
+    def find(parent: int) -> int:
+        listed = Path(f"/proc/{parent}/task").glob("*/children")
+        children = [int(c) for file in listed for c in file.read_text().split()]
+        [rank] = [
+            c for c in children if b"ganvas.engine.ranks" in Path(f"/proc/{c}/cmdline").read_bytes()
+        ]
+        return rank
+
+    return find
