@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +44,20 @@ def print_summary(folder: Path, *, console: Console, has_samples: bool) -> None:
 
 
 def next_commands(folder: Path, *, has_samples: bool) -> list[str]:
-    """Three commands to try next."""
-    place = _shown(folder)
-    first = f"ganvas sample {place} n=16" if has_samples else f"ganvas train init_from={place}"
-    return [first, f"ganvas evaluate {place}", "ganvas train model=dcgan trainer.max_epochs=30"]
+    """Three commands to try next, as they work from here."""
+    place, ganvas = _shown(folder), _program()
+    first = f"{ganvas} sample {place} n=16" if has_samples else f"{ganvas} train model=vae"
+    return [
+        first,
+        f"{ganvas} evaluate {place}",
+        f"{ganvas} train model=dcgan trainer.max_epochs=30",
+    ]
+
+
+def _program() -> str:
+    """`ganvas` where it is on the path, else the script of this environment."""
+    script = Path(sys.executable).parent / "ganvas"
+    return "ganvas" if shutil.which("ganvas") or not script.is_file() else _shown(script)
 
 
 def _metrics_table(metrics: dict[str, Any], *, title: str) -> Table:
@@ -87,6 +99,6 @@ def _wandb_place(info: dict[str, Any], folder: Path) -> str:
 def _shown(path: Path) -> str:
     """Relative to the working folder where that is shorter."""
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
