@@ -1,6 +1,6 @@
 """Keep the evidence of a finished run: its results without paths, and its last pictures.
 
-    python experiments/record.py RUN experiments/vae_mnist
+python experiments/record.py RUN experiments/vae_mnist
 """
 
 from __future__ import annotations

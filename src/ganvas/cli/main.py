@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or asked or arguments[0] == "help":
         print(HELP, end="")
         return EXIT_OK
+    if arguments[0] in ("-sc", "--shell-completion"):  # the shell asks without the command's name
+        arguments = ["train", *arguments]
     name = "version" if arguments[0] == "--version" else arguments[0]
     if name not in commands:
         from ganvas.engine.compose import suggest

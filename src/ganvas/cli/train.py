@@ -7,6 +7,7 @@ its own flags, Hydra runs, with its launcher and sweeper.
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -156,6 +157,8 @@ def _hand_on(arguments: Sequence[str]) -> int:
             raise _Stopped
 
     GlobalHydra.instance().clear()
+    if typed := os.environ.get("COMP_LINE"):  # Hydra's completion knows no sub-command
+        os.environ["COMP_LINE"] = typed.replace("ganvas train ", "ganvas ", 1)
     former, sys.argv = sys.argv, ["ganvas", *arguments]
     try:
         hydra.main(

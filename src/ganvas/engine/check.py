@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganvas.engine.compose import Composed, compose, resolve, suggest
 from ganvas.engine.settings import TrainSettings, validate
-from ganvas.errors import ConfigError
+from ganvas.errors import ConfigError, GanvasError
 
 if TYPE_CHECKING:
     from ganvas.data import ImageData
@@ -194,25 +194,27 @@ def _check_monitors(checked: Checked, model: GenerativeModule, known: Sequence[s
     if stop and not (stop.monitor or model.monitor):
         raise ConfigError(
             f"trainer.early_stopping: model={name} has no monitor of its own; set "
-            f"trainer.early_stopping.monitor, one of {', '.join(known)}"
+            f"trainer.early_stopping.monitor, one of {', '.join(known)}, and its mode"
         )
     callbacks = (checked.config.get("callbacks") or {}).values()
     theirs = [c for c in callbacks if c and not str(c.get("_target_")).startswith("ganvas.")]
     if theirs or checked.config.get("metrics"):
         return  # these may log more than the model does
-    chosen = {"checkpoint": trainer.checkpoint.monitor}
+    chosen = {"checkpoint": (trainer.checkpoint.monitor, trainer.checkpoint.mode)}
     if stop:
-        chosen["early_stopping"] = stop.monitor
-    for section, monitor in chosen.items():
+        chosen["early_stopping"] = (stop.monitor, stop.mode)
+    for section, (monitor, mode) in chosen.items():
         if monitor is not None and monitor not in known:
             raise ConfigError(
                 f"trainer.{section}.monitor={monitor}: no such metric{suggest(monitor, known)}"
             )
         if monitor is not None:
-            monitor_mode(model, monitor, trainer.checkpoint.mode)
+            monitor_mode(model, monitor, mode, section=section)
 
 
-def monitor_mode(model: GenerativeModule, monitor: str, given: str | None) -> str:
+def monitor_mode(
+    model: GenerativeModule, monitor: str, given: str | None, *, section: str = "checkpoint"
+) -> str:
     """Whether a monitored metric should fall (`min`) or rise (`max`): as given or as it is known.
 
     Raises:
@@ -224,9 +226,7 @@ def monitor_mode(model: GenerativeModule, monitor: str, given: str | None) -> st
         return model.monitor_mode
     part = monitor.partition("/")[2]
     if part not in model.higher_is_better:
-        raise ConfigError(
-            f"trainer.checkpoint.mode: say min or max for {monitor}; neither is known"
-        )
+        raise ConfigError(f"trainer.{section}.mode: say min or max for {monitor}; neither is known")
     return "max" if model.higher_is_better[part] else "min"
 
 
@@ -247,7 +247,7 @@ def _our_message(checked: Checked) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
             yield
-    except ConfigError:
+    except GanvasError:
         raise
     except ValueError as error:
         raise ConfigError(f"model={checked.choices.get('model', '?')}: {error}") from error

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from ganvas import pictures
+from ganvas.engine.checkpoint_files import checkpoint_path
 from ganvas.engine.runs import load_run, pick_device
 from ganvas.engine.settings import SampleSettings
 from ganvas.errors import RunError
@@ -33,7 +34,8 @@ def sample(settings: SampleSettings) -> Path:
         noise = view.module.prior_noise(settings.n, int(width), seed=settings.seed)  # type: ignore[arg-type]
         images = torch.cat([view.sample(len(z), noise=z).cpu() for z in noise.split(BATCH)])
     suffix = {"grid": ".png", "png": "", "npz": ".npz"}[settings.format]
-    name = f"drawn-{settings.checkpoint_name}-n{settings.n}-seed{settings.seed}{suffix}"
+    used = checkpoint_path(run.path, settings.checkpoint).stem
+    name = f"drawn-{used}-n{settings.n}-seed{settings.seed}{suffix}"
     out = Path(settings.out).expanduser() if settings.out else run.path / "samples" / name
     try:
         _write(images, out, kind=settings.format)

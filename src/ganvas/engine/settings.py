@@ -147,11 +147,6 @@ class SampleSettings(Section):
     full_error: bool
     trust: list[str]
 
-    @property
-    def checkpoint_name(self) -> str:
-        """`best`, `last`, or the stem of the given file."""
-        return self.checkpoint.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".ckpt")
-
 
 S = TypeVar("S", bound=Section)
 

@@ -14,23 +14,29 @@ HANDLED = (signal.SIGINT, signal.SIGTERM)
 
 
 class SignalInbox:
-    """The first signal waits here; a second one ends the run at once."""
+    """The first signal waits here; a second one ends the run at once.
+
+    Until somebody has looked in (training has not begun, or its first batch is being compiled)
+    there is nothing to save, and the first signal ends the run at once too.
+    """
 
     def __init__(self) -> None:
         self.pending: int | None = None
+        self._looked = False
 
     def __call__(self) -> int | None:
         """The number of the signal that came, or None."""
+        self._looked = True
         return self.pending
 
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Signal handler.
 
         Raises:
-            InterruptedRun: on the second signal.
+            InterruptedRun: on the second signal, or before training has begun.
         """
         del frame
-        if self.pending is not None:
+        if self.pending is not None or not self._looked:
             raise InterruptedRun(number)
         self.pending = number
 

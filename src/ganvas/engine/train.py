@@ -78,15 +78,22 @@ def train_checked(
     prepare_process(checked)
     record = _open_record(checked, data, overrides, runs_dir=runs_dir, resume=resume)
     if resume is not None and checkpoint is not None:
-        _rewind(record, read_checkpoint(checkpoint))
+        _rewind(record, read_checkpoint(checkpoint), overrides)
+    if data.skipped:
+        record.set(skipped_images=data.skipped)
     return _recorded(checked, data, record, world=world, checkpoint=checkpoint)
 
 
-def _rewind(record: RunRecord, checkpoint: dict[str, Any]) -> None:
-    """Drop what was written after the checkpoint; its own buffer writes the rest of its window."""
+def _rewind(record: RunRecord, checkpoint: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Drop what was written after the checkpoint; its own buffer writes the rest of its window.
+
+    What the resumption changes (a larger budget) is kept in `run.json`, under `resumed`.
+    """
     step = checkpoint["ganvas_counters"]["step"]
     buffered = checkpoint["callbacks"]["Figures"]["steps"]
     record.truncate(step, traced=buffered[0] - 1 if buffered else step)
+    before = record.content.get("resumed") or []
+    record.set(resumed=[*before, {"from_step": step, "overrides": list(overrides)}])
 
 
 def train_rank(checked: Checked, *, folder: Path, data: ImageData | None = None) -> None:

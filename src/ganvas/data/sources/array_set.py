@@ -163,6 +163,7 @@ def downloading(name: str, *, root: Path, remedy: str) -> Iterator[None]:
         DataError: whatever went wrong, with the remedy.
     """
     before = socket.getdefaulttimeout()  # torchvision sets no limit itself
+    stood = set(root.rglob("*")) | {root} if root.is_dir() else set()
     try:
         root.mkdir(parents=True, exist_ok=True)
         socket.setdefaulttimeout(_TIMEOUT_SECONDS)
@@ -171,11 +172,21 @@ def downloading(name: str, *, root: Path, remedy: str) -> Iterator[None]:
     except ImportError:
         raise
     except Exception as error:  # refused, no network, a broken archive: each of its own kind
+        _remove_empty(root, kept=stood)
         raise DataError(
             f"{name} isn't under {root} and its download failed ({one_line(error)}); {remedy}"
         ) from error
     finally:
         socket.setdefaulttimeout(before)
+
+
+def _remove_empty(root: Path, *, kept: set[Path]) -> None:
+    """Take back the lock and the empty folders that a failed download has made."""
+    (root / ".download.lock").unlink(missing_ok=True)
+    made = {path for path in (*root.rglob("*"), root) if path.is_dir()} - kept
+    for folder in sorted(made, key=lambda p: len(p.parts), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def one_line(error: BaseException) -> str:
