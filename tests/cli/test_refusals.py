@@ -203,7 +203,7 @@ IMPOSSIBLE = {
     ),
     "model=gan +trainer.early_stopping.patience=3": (
         "trainer.early_stopping: model=gan has no monitor of its own; set "
-        f"trainer.early_stopping.monitor, one of {GAN_METRICS}"
+        f"trainer.early_stopping.monitor, one of {GAN_METRICS}, and its mode"
     ),
     "model=gan trainer.early_stopping={patience:3,monitor:val/elbo}": (
         "trainer.early_stopping.monitor=val/elbo: no such metric; did you mean `val/real_logit`?"
@@ -215,7 +215,7 @@ IMPOSSIBLE = {
         "trainer.checkpoint.mode: say min or max for val/critic_loss; neither is known"
     ),
     "trainer.early_stopping={patience:3,monitor:val/rate}": (
-        "trainer.checkpoint.mode: say min or max for val/rate; neither is known"
+        "trainer.early_stopping.mode: say min or max for val/rate; neither is known"
     ),
     "trainer.checkpoint.monitor=val/elbow": (
         "trainer.checkpoint.monitor=val/elbow: no such metric; did you mean `val/elbo`?"
