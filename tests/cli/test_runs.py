@@ -397,3 +397,14 @@ def test_a_run_records_its_config_and_choices(gan_run: Path) -> None:
     config = yaml.safe_load((gan_run / "config.yaml").read_text())
     assert record_of(gan_run)["choices"]["loss"] == "non_saturating"
     assert not {"resume", "check", "full_error", "trust", "hydra"} & set(config)
+
+
+def test_early_stopping_says_so_in_the_record(place: Path) -> None:
+    stop = "trainer.early_stopping={patience:1,min_delta:1000.0}"
+    said = train(
+        "model=vae", "trainer.max_epochs=6", "trainer.max_steps=null", "dataset.max_train=200", stop
+    )
+    assert said.code == 0, said.err
+    record = json.loads((only_run(place) / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["reason"].startswith("early stopping on val/elbo at step ")

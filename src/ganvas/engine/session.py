@@ -89,6 +89,13 @@ class Session:
             ckpt_path=str(checkpoint) if checkpoint else None,
         )
 
+    def stop_reason(self) -> str | None:
+        """Why training ended before its budget was spent, if early stopping ended it."""
+        for callback in self.trainer.early_stopping_callbacks:
+            if callback.stopped_epoch:
+                return f"early stopping on {callback.monitor} at step {self.model.step}"
+        return None
+
     def test(self) -> None:
         """Test losses of the best checkpoint and of the final weights, recorded as such."""
         if not self.checked.settings.test or self.data.counts["test"] == 0:

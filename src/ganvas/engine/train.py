@@ -195,7 +195,7 @@ def _recorded(
             )
             session.fit(checkpoint=checkpoint)
             session.test()
-        outcome = Outcome(record.path, EXIT_OK)
+        outcome = Outcome(record.path, EXIT_OK, session.stop_reason())
     except BaseException as error:
         outcome = _failure(record, error)
     finally:
