@@ -14,7 +14,7 @@ KEPT = ("name", "status", "seed", "config_hash", "dataset_fingerprint", "choices
 
 
 def main() -> None:
-    """Write `results.json` and the newest picture of each kind into the study's folder."""
+    """Write `results-seed<n>.json` and the newest picture of each kind into the study's folder."""
     run, study = Path(sys.argv[1]), Path(sys.argv[2])
     record = json.loads((run / "run.json").read_text())
     study.mkdir(parents=True, exist_ok=True)
@@ -22,7 +22,7 @@ def main() -> None:
     results = {key: record.get(key) for key in KEPT}
     results |= {"steps": int(last[0]), "images_seen": int(last[1]), "seconds": float(last[2])}
     results |= {"hardware": record["hardware"], "packages": record["packages"]}
-    (study / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    (study / f"results-seed{record['seed']}.json").write_text(json.dumps(results, indent=2) + "\n")
     newest: dict[str, Path] = {}
     for picture in sorted((run / "samples").glob("*-*.png")):
         kind, _, step = picture.stem.rpartition("-")
