@@ -51,6 +51,9 @@ class Reconstructs(Protocol):
 class Samples(Protocol):
     """A model that draws new images."""
 
+    def prior_codes(self, num: int, *, seed: int) -> Tensor:
+        """Codes `(num, Z)` from the prior, a function of `seed` alone on one kind of device."""
+
     def sample(self, num: int, *, noise: Tensor | None = None, seed: int = 0) -> Tensor:
         """`num` new images `(num, C, H, W)` in the model's value range.
 
@@ -59,6 +62,18 @@ class Samples(Protocol):
             noise: codes `(num, Z)`; drawn from the prior with `seed` where None.
             seed: of the draw.
         """
+
+
+@runtime_checkable
+class Conditional(Protocol):
+    """A model whose images depend on a class.
+
+    Its `encode`, `decode` and `reconstruct` need `y`, integer labels `(B,)`; its `sample` takes
+    `y` too, and cycles through the classes without.
+    """
+
+    def class_labels(self, num: int) -> Tensor:
+        """Labels 0, 1, …, K − 1, 0, … `(num,)` on the model's device."""
 
 
 class Encoder(Protocol):

@@ -68,3 +68,7 @@ class LossTerms:
 
     total: Tensor
     parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def plus(self, name: str, value: Tensor, *, weight: float = 1.0) -> LossTerms:
+        """The objective with `weight · value` added; the bare `value` becomes the part `name`."""
+        return LossTerms(self.total + weight * value, {**self.parts, name: value})

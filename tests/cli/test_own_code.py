@@ -48,10 +48,8 @@ class Loss(VAELoss):
     def __init__(self, *, weight: float) -> None:
         self.weight = weight
 
-    def __call__(self, outputs, x, *, step):
-        del x, step
-        distortion = -outputs.log_likelihood.mean()
-        return LossTerms(self.weight * distortion, {"distortion": distortion})
+    def objective(self, outputs, *, distortion, rate, step):
+        return LossTerms(self.weight * distortion)
 
 
 class Squares:

@@ -106,7 +106,7 @@ WRONG_KIND = {
         "network=dense does not fit model=vae: encoder must name a network by _target_, got None"
     ),
     "dataset.source=null": "dataset.source: must name a data set by _target_, got None",
-    "loss._target_=torch.nn.ReLU ~loss.beta": (
+    "loss._target_=torch.nn.ReLU ~loss.beta ~loss.reconstruction_weight": (
         "loss=elbo does not fit model=vae: a VAELoss is needed, got ReLU"
     ),
     "optimizer._partial_=false": "`optimizer.params`: a value is required",

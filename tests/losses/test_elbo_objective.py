@@ -14,11 +14,22 @@ from ganvas.types import GaussianPosterior, LossTerms
 def outputs(batch: int = 6) -> VAEOutputs:
     torch.manual_seed(0)
     posterior = GaussianPosterior(torch.randn(batch, 3), torch.randn(batch, 3))
-    return VAEOutputs(posterior, posterior.mu, -50 * torch.rand(batch))
+    return vae_outputs(posterior, -50 * torch.rand(batch))
+
+
+def vae_outputs(posterior: GaussianPosterior, log_likelihood: torch.Tensor) -> VAEOutputs:
+    """What a VAE gives with z at the mean."""
+    return VAEOutputs(
+        posterior,
+        posterior.mu,
+        log_likelihood,
+        rate=standard_normal_kl(posterior),
+        draw_prior=lambda: torch.randn_like(posterior.mu),
+    )
 
 
 def terms(beta: object, *, step: int = 0) -> LossTerms:
-    return ElboLoss(beta=beta)(outputs(), torch.empty(6, 1, 2, 2), step=step)
+    return ElboLoss(beta=beta, reconstruction_weight=1.0)(outputs(), step=step)
 
 
 def test_beta_one_is_minus_the_elbo_to_the_bit() -> None:
@@ -61,7 +72,7 @@ def test_the_objective_is_linear_in_beta_with_the_rate_as_slope() -> None:
 
 def test_a_negative_beta_is_refused() -> None:
     with pytest.raises(ValueError, match=r"beta must be at least 0, got -0\.5"):
-        ElboLoss(beta=-0.5)
+        ElboLoss(beta=-0.5, reconstruction_weight=1.0)
 
 
 def test_means_over_parts_of_a_batch_add_up_to_the_whole() -> None:
@@ -69,6 +80,19 @@ def test_means_over_parts_of_a_batch_add_up_to_the_whole() -> None:
     cuts = []
     for part in (slice(0, 2), slice(2, 6)):
         posterior = GaussianPosterior(whole.posterior.mu[part], whole.posterior.log_var[part])
-        cut = VAEOutputs(posterior, whole.z[part], whole.log_likelihood[part])
-        cuts.append(ElboLoss(beta=3.0)(cut, torch.empty(0), step=0).total)
+        cut = vae_outputs(posterior, whole.log_likelihood[part])
+        cuts.append(ElboLoss(beta=3.0, reconstruction_weight=1.0)(cut, step=0).total)
     torch.testing.assert_close((2 * cuts[0] + 4 * cuts[1]) / 6, terms(3.0).total)
+
+
+@pytest.mark.parametrize(("weight", "beta"), [(1.0, 0.0), (0.0, 1.0), (0.5, 3.0)])
+def test_each_term_can_be_trained_alone(weight: float, beta: float) -> None:
+    got = ElboLoss(beta=beta, reconstruction_weight=weight)(outputs(), step=0)
+    expected = weight * got.parts["distortion"] + beta * got.parts["rate"]
+    torch.testing.assert_close(got.total, expected)
+    assert torch.equal(got.parts["elbo"], terms(1.0).parts["elbo"])
+
+
+def test_a_negative_reconstruction_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"reconstruction_weight must be at least 0, got -1"):
+        ElboLoss(beta=1.0, reconstruction_weight=-1.0)

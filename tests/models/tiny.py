@@ -66,7 +66,7 @@ def vae(*, beta: Any = 1.0, optimizer: Callable[..., Any] = sgd, latent_dim: int
         latent_dim=latent_dim,
         network=network,
         likelihood=BernoulliLikelihood(),
-        loss=ElboLoss(beta=beta),
+        loss=ElboLoss(beta=beta, reconstruction_weight=1.0),
         optimizer=optimizer,
     )
 

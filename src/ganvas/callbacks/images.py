@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from ganvas import pictures
-from ganvas.protocols import Reconstructs, Samples, Trainable, trainable
+from ganvas.protocols import Conditional, Reconstructs, Samples, Trainable, trainable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ class ImageGrids(pl.Callback):
         self.every_n_epochs = every_n_epochs
         self.recorder: Recorder | None = None
         self._shown_step = -1
-        self._real: Tensor | None = None
+        self._real: tuple[Tensor, Tensor | None] | None = None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show every so many epochs."""
@@ -57,17 +57,19 @@ class ImageGrids(pl.Callback):
             if isinstance(pl_module, Samples):
                 self._record(module, "samples", pl_module.sample(self.num, seed=module.seed))
             if isinstance(pl_module, Reconstructs):
-                real = self._some_images(trainer)
-                pairs = pictures.pairs(real, pl_module.reconstruct(real))
+                x, y = self._some_images(trainer)
+                labels = {"y": y} if isinstance(pl_module, Conditional) else {}
+                pairs = pictures.pairs(x, pl_module.reconstruct(x, **labels))
                 self._record(module, "reconstructions", pairs)
         for part, training in modes:
             part.training = training
 
-    def _some_images(self, trainer: pl.Trainer) -> Tensor:
-        """The same images each time: of validation, or of train where there is no validation."""
+    def _some_images(self, trainer: pl.Trainer) -> tuple[Tensor, Tensor | None]:
+        """The same images each time, and their labels: of validation, or of train without one."""
         if self._real is None:
             loader: Any = trainer.val_dataloaders or trainer.train_dataloader
-            self._real = next(iter(loader)).x[: self.num // 2]
+            batch, num = next(iter(loader)), self.num // 2
+            self._real = batch.x[:num], None if batch.y is None else batch.y[:num]
         return self._real
 
     def _record(self, module: Trainable, name: str, images: Tensor) -> None:

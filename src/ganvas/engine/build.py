@@ -15,9 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ganvas.engine.settings import TrainSettings
+from ganvas.engine.signatures import argument_hints, parameters_of
 from ganvas.engine.targets import (
     INSTANTIATE_KEYS,
-    argument_hints,
     check_arguments,
     check_node,
     import_object,
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from ganvas.models.base import GenerativeModule
     from ganvas.protocols import Schedule
 
-MODEL_GROUPS = ("network", "loss", "likelihood", "penalty", "optimizer", "features")
+MODEL_GROUPS = ("network", "loss", "likelihood", "corruption", "penalty", "optimizer", "features")
+FACTS = ("image_shape", "num_classes", "num_train")
+"""What the data tell a model, or the outermost class of a group, whose constructor asks for it."""
 DATA_ONLY_IN_SOURCE = frozenset({"root", "image_size", "source"})
 
 
@@ -98,14 +100,14 @@ def check_groups(checked: Checked) -> None:
     for group, node in config.items():
         if not isinstance(node, dict) or group in ("model", "dataset", "paths", "trainer"):
             continue
-        check_node(node, key=group, trust=trust)
+        check_node(node, key=group, trust=trust, given=FACTS if group in MODEL_GROUPS else ())
     if schedule := config["trainer"].get("lr_schedule"):
         check_node(schedule, key="trainer.lr_schedule", trust=trust)
     _check_dataset(config["dataset"], trust)
     target = locate(config["model"].get("_target_", ""), key="model._target_", trust=trust)
-    parameters = inspect.signature(target).parameters
+    parameters = parameters_of(target)
     _check_pairs(checked, parameters)
-    given = [g for g in (*MODEL_GROUPS, "image_shape", "num_classes") if g in parameters]
+    given = [g for g in (*MODEL_GROUPS, *FACTS) if g in parameters]
     check_node(config["model"], key="model", trust=trust, given=given)
 
 
@@ -147,15 +149,11 @@ def build_model(checked: Checked, data: ImageData) -> GenerativeModule:
     """
     node = checked.config["model"]
     target = locate(node["_target_"], key="model._target_", trust=checked.trust)
-    parameters = inspect.signature(target).parameters
-    injected: dict[str, Any] = {}
-    if "image_shape" in parameters:
-        injected["image_shape"] = tuple(data.image_shape)
-    if "num_classes" in parameters:
-        injected["num_classes"] = data.num_classes
+    parameters = parameters_of(target)
+    injected = _facts(target, data)
     for group in MODEL_GROUPS:
         if group in parameters and checked.config.get(group) is not None:
-            injected[group] = _built(checked.config[group], group)
+            injected[group] = _built_with_facts(checked, group, data)
     _check_roles(checked, injected, target)
     own = {k: v for k, v in node.items() if k not in ("_target_",)}
     try:
@@ -165,6 +163,29 @@ def build_model(checked: Checked, data: ImageData) -> GenerativeModule:
         raise
     except ValueError as error:
         raise ConfigError(f"model={checked.choices.get('model', '?')}: {error}") from error
+
+
+def _facts(target: Callable[..., Any], data: ImageData) -> dict[str, Any]:
+    """Those of `FACTS` that the constructor names; read from the files where only they can tell."""
+    wanted = [fact for fact in FACTS if fact in parameters_of(target)]
+    facts = {
+        "image_shape": tuple(data.image_shape),
+        "num_classes": data.num_classes,
+        "num_train": data.num_train,
+    }
+    if any(facts[name] is None for name in wanted):
+        data.prepare()
+        facts |= {"num_classes": data.num_classes, "num_train": data.num_train}
+    return {name: facts[name] for name in wanted}
+
+
+def _built_with_facts(checked: Checked, group: str, data: ImageData) -> Any:
+    node = checked.config[group]
+    if "_target_" in node:
+        target = locate(node["_target_"], key=f"{group}._target_", trust=checked.trust)
+        facts = {} if node.get("_partial_") else _facts(target, data)
+        return _built({**node, **facts}, group)
+    return _built(node, group)
 
 
 def _built(node: Any, group: str) -> Any:

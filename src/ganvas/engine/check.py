@@ -126,7 +126,8 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
         model = build_model(checked, data)
         images = torch.empty(2, *data.image_shape)
         labels = None if data.num_classes is None else torch.zeros(2, dtype=torch.long)
-        parts = model.training_parts(Batch(images, labels))
+        batch = Batch(images, labels)
+        parts = {**model.training_parts(batch), **model.reconstruction_parts(batch)}
     if checked.settings.init_from is not None:
         path = checkpoint_path(
             Path(checked.settings.init_from).expanduser(), checked.settings.checkpoint
@@ -225,9 +226,9 @@ def monitor_mode(
     if monitor == model.monitor:
         return model.monitor_mode
     part = monitor.partition("/")[2]
-    if part not in model.higher_is_better:
+    if part not in (directions := model.directions()):
         raise ConfigError(f"trainer.{section}.mode: say min or max for {monitor}; neither is known")
-    return "max" if model.higher_is_better[part] else "min"
+    return "max" if directions[part] else "min"
 
 
 def _check_batch_cut(checked: Checked, data: ImageData) -> None:

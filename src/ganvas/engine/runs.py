@@ -13,7 +13,7 @@ from ganvas.engine.build import Checked, build_data, build_model
 from ganvas.engine.check import check_plain
 from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
 from ganvas.errors import ConfigError, RunError
-from ganvas.protocols import Decodes, Encodes, Reconstructs, Samples
+from ganvas.protocols import Conditional, Decodes, Encodes, Reconstructs, Samples
 from ganvas.tracking.files import read_run_json
 from ganvas.tracking.tables import metrics_frame
 
@@ -74,41 +74,74 @@ class ModelView:
     def __init__(self, module: GenerativeModule) -> None:
         self.module = module.eval().requires_grad_(False)
 
-    def sample(self, num: int, *, seed: int = 0, noise: Tensor | None = None) -> Tensor:
+    def sample(
+        self, num: int, *, seed: int = 0, noise: Tensor | None = None, y: Tensor | None = None
+    ) -> Tensor:
         """`num` new images `(num, C, H, W)` in [0, 1].
+
+        Args:
+            num: how many.
+            seed: of the draw.
+            noise: codes `(num, Z)`; drawn from the model's prior where None.
+            y: labels `(num,)` for a conditional model, which cycles through its classes without.
+
+        Raises:
+            RunError: if the model draws no samples, or takes no labels.
+        """
+        self._require(Samples, "sample", "a plain autoencoder has no prior; train a vae or gan")
+        given = {} if y is None else self._labels(y)
+        return self._to_unit(self.module.sample(num, seed=seed, noise=noise, **given))  # type: ignore[operator]
+
+    def prior_codes(self, num: int, *, seed: int = 0) -> Tensor:
+        """Codes `(num, Z)` from the model's prior.
 
         Raises:
             RunError: if the model draws no samples.
         """
         self._require(Samples, "sample", "a plain autoencoder has no prior; train a vae or gan")
-        return self._to_unit(self.module.sample(num, seed=seed, noise=noise))  # type: ignore[operator]
+        return self.module.prior_codes(num, seed=seed)  # type: ignore[operator]
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Images `(B, C, H, W)` in [0, 1] to codes `(B, Z)`.
+    def class_labels(self, num: int) -> Tensor | None:
+        """Labels 0, 1, …, K − 1, 0, … `(num,)` of a conditional model; None for others."""
+        return self.module.class_labels(num) if isinstance(self.module, Conditional) else None
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Images `(B, C, H, W)` in [0, 1] to codes `(B, Z)`; `y` `(B,)` for a conditional model.
 
         Raises:
-            RunError: if the model has no encoder.
+            RunError: if the model has no encoder, or labels are missing or not taken.
         """
         self._require(Encodes, "encode", "choose a model with an encoder")
-        return self.module.encode(self._from_unit(x))  # type: ignore[operator]
+        return self.module.encode(self._from_unit(x), **self._labels(y))  # type: ignore[operator]
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Codes `(B, Z)` to images `(B, C, H, W)` in [0, 1].
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Codes `(B, Z)` to images `(B, C, H, W)` in [0, 1]; `y` `(B,)` for a conditional model.
 
         Raises:
-            RunError: if the model has no decoder.
+            RunError: if the model has no decoder, or labels are missing or not taken.
         """
         self._require(Decodes, "decode", "choose a model with a decoder")
-        return self._to_unit(self.module.decode(z.to(self.module.device)))  # type: ignore[operator]
+        z = z.to(self.module.device)
+        return self._to_unit(self.module.decode(z, **self._labels(y)))  # type: ignore[operator]
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """Images `(B, C, H, W)` in [0, 1] to reconstructions in [0, 1].
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Images `(B, C, H, W)` in [0, 1] to reconstructions in [0, 1]; `y` as in `encode`.
 
         Raises:
-            RunError: if the model reconstructs nothing.
+            RunError: if the model reconstructs nothing, or labels are missing or not taken.
         """
         self._require(Reconstructs, "reconstruct", "choose an autoencoder or a VAE")
-        return self._to_unit(self.module.reconstruct(self._from_unit(x)))  # type: ignore[operator]
+        images = self._from_unit(x)
+        return self._to_unit(self.module.reconstruct(images, **self._labels(y)))  # type: ignore[operator]
+
+    def _labels(self, y: Tensor | None) -> dict[str, Tensor]:
+        """`y` as the argument that a conditional model takes."""
+        conditional, name = isinstance(self.module, Conditional), type(self.module).__name__
+        if conditional and y is None:
+            raise RunError(f"{name} is conditional: give the labels y, integers (B,)")
+        if y is not None and not conditional:
+            raise RunError(f"{name} is not conditional: leave out y")
+        return {} if y is None else {"y": y.to(self.module.device)}
 
     def _require(self, protocol: type, verb: str, remedy: str) -> None:
         if not isinstance(self.module, protocol):

@@ -29,10 +29,14 @@ def sample(settings: SampleSettings) -> Path:
     device = pick_device(settings.accelerator)
     view = run.load_model(settings.checkpoint, device=str(device))
     with torch.no_grad():
-        view.sample(1)  # refuses a model without samples before anything is written
-        width = view.module.latent_dim
-        noise = view.module.prior_noise(settings.n, int(width), seed=settings.seed)  # type: ignore[arg-type]
-        images = torch.cat([view.sample(len(z), noise=z).cpu() for z in noise.split(BATCH)])
+        codes = view.prior_codes(settings.n, seed=settings.seed)
+        labels = view.class_labels(settings.n)
+        images = torch.cat(
+            [
+                view.sample(len(z), noise=z, y=None if labels is None else labels[i : i + BATCH])
+                for i, z in zip(range(0, settings.n, BATCH), codes.split(BATCH), strict=True)
+            ]
+        ).cpu()
     suffix = {"grid": ".png", "png": "", "npz": ".npz"}[settings.format]
     used = checkpoint_path(run.path, settings.checkpoint).stem
     name = f"drawn-{used}-n{settings.n}-seed{settings.seed}{suffix}"

@@ -7,7 +7,6 @@ on the command line or by `GANVAS_TRUST` defines itself.
 
 from __future__ import annotations
 
-import builtins
 import importlib
 import inspect
 import json
@@ -24,9 +23,9 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 
 from ganvas.engine.compose import suggest
 from ganvas.engine.settings import explain
+from ganvas.engine.signatures import PLAIN_PACKAGES, argument_hints, parameters_of
 from ganvas.errors import ConfigError
 
-PLAIN_PACKAGES = frozenset({"torch", "torchvision", "torchmetrics", "pytorch_lightning"})
 OUR_PACKAGES = tuple(
     f"ganvas.{name}."
     for name in ("nn", "losses", "data", "metrics", "models", "callbacks", "tracking")
@@ -180,7 +179,7 @@ def check_arguments(
     """
     arguments = {k: v for k, v in node.items() if k not in INSTANTIATE_KEYS}
     try:
-        parameters = inspect.signature(target).parameters
+        parameters = parameters_of(target)
     except ValueError:  # a C type tells nothing
         return
     named = {
@@ -209,29 +208,6 @@ def check_arguments(
             faults += _type_fault(hints[name], value, key=f"{key}.{name}")
     if faults:
         raise ConfigError("\n".join(faults))
-
-
-def argument_hints(target: Callable[..., Any]) -> dict[str, Any]:
-    """Type hints by argument; those that can't be resolved at run time are left out."""
-    function = target.__init__ if inspect.isclass(target) else target
-    try:
-        return typing.get_type_hints(function)
-    except (NameError, TypeError):
-        scope = _Scope(vars(sys.modules[target.__module__]))
-        hints = {}
-        for name, hint in getattr(function, "__annotations__", {}).items():
-            try:
-                hints[name] = eval(hint, {}, scope) if isinstance(hint, str) else hint
-            except (NameError, TypeError, AttributeError):
-                continue
-        return hints
-
-
-class _Scope(dict[str, Any]):
-    """A module's names; those that only type checkers see stand for anything."""
-
-    def __missing__(self, name: str) -> Any:
-        return vars(builtins).get(name, Any)
 
 
 def _type_fault(hint: Any, value: Any, *, key: str) -> list[str]:

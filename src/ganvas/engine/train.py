@@ -177,7 +177,7 @@ def _recorded(
     hub = Hub(
         record,
         [build_logger(checked)],
-        higher_is_better=model_class(checked).higher_is_better,
+        higher_is_better=model_class(checked).directions(),
     )
     outcome = Outcome(record.path, EXIT_FAILED, "did not begin")
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.nn.noise import keyed_normal
+from ganvas.protocols import Conditional, Reconstructs
 from ganvas.types import Batch, ImageShape, ValueRange
 
 TRAIN_STREAM, EVAL_STREAM, SAMPLE_STREAM = 0, 1, 2
@@ -69,21 +70,42 @@ class GenerativeModule(pl.LightningModule, ABC):
     def training_parts(self, batch: Batch) -> Mapping[str, Tensor]:
         """All losses of one batch, without a step: sizes a model before it is trained."""
 
+    def reconstruction_parts(self, batch: Batch) -> Mapping[str, Tensor]:
+        """`reconstruction_mse` where the model reconstructs: the one error that all families share.
+
+        Squared error of `reconstruct(x)` in [0, 1], summed over pixels, mean over the batch:
+        nothing is sampled or corrupted, whatever was trained with.
+        """
+        if not isinstance(self, Reconstructs):
+            return {}
+        labels = {"y": batch.y} if isinstance(self, Conditional) else {}
+        low, high = self.value_range
+        error = (self.reconstruct(batch.x, **labels) - batch.x) / (high - low)
+        return {"reconstruction_mse": error.square().flatten(1).sum(1).mean()}
+
+    @classmethod
+    def directions(cls) -> Mapping[str, bool]:
+        """Whether higher is better, for each reported part that has a direction."""
+        return {"reconstruction_mse": False, **cls.higher_is_better}
+
     @property
     def step(self) -> int:
         """Training batches consumed so far."""
         return self.counters["step"]
 
-    def noise(self, batch: Batch, *size: int) -> Tensor:
+    def noise(self, batch: Batch, *size: int, use: int = 0) -> Tensor:
         """Standard normal noise `(len(batch), *size)` for this batch.
 
         A function of (seed, step) in training and of (seed, position) in evaluation, drawn for the
-        global batch and cut to this rank's share.
+        global batch and cut to this rank's share. A method that needs several independent draws
+        for one batch numbers them by `use`.
         """
         if self.training:
-            key = (self.seed, TRAIN_STREAM, self.step)
+            key: tuple[int, ...] = (self.seed, TRAIN_STREAM, self.step)
         else:
             key = (self.seed, EVAL_STREAM, batch.start)
+        if use:
+            key = (*key, use)
         total = batch.total or len(batch)
         everyone = keyed_normal((total, *size), *key, device=batch.x.device)
         return everyone[batch.offset : batch.offset + len(batch)]
@@ -158,7 +180,8 @@ def _add_batch(sums: dict[str, Tensor], model: GenerativeModule, batch: Batch) -
     """Add one batch's parts times its size; a rank's share of the last batch may be empty."""
     if len(batch) == 0:
         return
-    for name, part in model.evaluation_parts(batch).items():
+    parts = {**model.evaluation_parts(batch), **model.reconstruction_parts(batch)}
+    for name, part in parts.items():
         weighted = part.detach().double() * len(batch)
         sums[name] = sums[name] + weighted if name in sums else weighted
     count = torch.tensor(float(len(batch)), dtype=torch.float64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,10 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def mean(self, outputs: Tensor) -> Tensor:
         """E[x|z], `(B, C, H, W)` in [0, 1]."""
+
+    def parts(self) -> Mapping[str, Tensor]:
+        """Scalars to log beside the loss, such as a learned scale."""
+        return {}
 
 
 class BernoulliLikelihood(Likelihood):
@@ -59,6 +64,7 @@ class GaussianLikelihood(Likelihood):
         super().__init__()
         if sigma <= 0:
             raise ValueError(f"sigma must be positive, got {sigma}")
+        self.learn_sigma = learn_sigma
         log_sigma = torch.tensor(math.log(sigma))
         if learn_sigma:
             self.log_sigma: Tensor = nn.Parameter(log_sigma)
@@ -74,3 +80,7 @@ class GaussianLikelihood(Likelihood):
     def mean(self, outputs: Tensor) -> Tensor:
         """The pixel means."""
         return outputs.sigmoid()
+
+    def parts(self) -> Mapping[str, Tensor]:
+        """`sigma` where it is learned."""
+        return {"sigma": self.log_sigma.exp()} if self.learn_sigma else {}

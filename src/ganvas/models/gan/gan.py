@@ -94,8 +94,10 @@ class GAN(AdversarialModule):
         """Noise `(B, Z)` to images `(B, C, H, W)` in [-1, 1], by the averaged generator if any."""
         return self.generator(z) if self.average is None else self.average(z)
 
+    def prior_codes(self, num: int, *, seed: int) -> Tensor:
+        """Noise `(num, Z)` from N(0, I)."""
+        return self.prior_noise(num, self.latent_dim, seed=seed)
+
     def sample(self, num: int, *, noise: Tensor | None = None, seed: int = 0) -> Tensor:
         """Images `(num, C, H, W)` in [-1, 1] from standard normal (or the given) noise."""
-        return self.decode(
-            self.prior_noise(num, self.latent_dim, seed=seed) if noise is None else noise
-        )
+        return self.decode(self.prior_codes(num, seed=seed) if noise is None else noise)
