@@ -18,7 +18,7 @@ from ganvas.engine.runs import ModelView, Run
 from ganvas.errors import RunError
 from ganvas.models.base import GenerativeModule
 from ganvas.paths import config_dir
-from ganvas.protocols import Decodes, Encodes, Reconstructs, Samples
+from ganvas.protocols import Conditional, Decodes, Encodes, Reconstructs, Samples
 from ganvas.types import Batch
 
 MODELS = sorted(p.stem for p in config_dir().glob("model/*.yaml") if not p.stem.startswith("_"))
@@ -70,7 +70,7 @@ def test_it_is_checked_and_sized_without_data(model: str, tmp_path: Path) -> Non
     assert all(p.is_meta for p in module.parameters())
     assert not (tmp_path / "runs").exists()
     trained = {id(p) for network in module.networks().values() for p in network.parameters()}
-    assert trained
+    assert bool(trained) == bool(module.optimizer_names)  # a fitted model has nothing to train
     assert trained <= {id(p) for p in module.parameters()}
 
 
@@ -121,12 +121,14 @@ def test_the_checkpoint_is_the_models_state(run: Run, view: ModelView) -> None:
 
 def test_loading_twice_gives_the_same_outputs_to_the_bit(run: Run, images: torch.Tensor) -> None:
     first, second = run.load_model("last"), run.load_model("last")
+    labels = first.class_labels(len(images))
     for protocol, verb in ((Encodes, "encode"), (Reconstructs, "reconstruct")):
         if isinstance(first.module, protocol):
-            assert torch.equal(getattr(first, verb)(images), getattr(second, verb)(images))
+            one, two = (getattr(view, verb)(images, labels) for view in (first, second))
+            assert torch.equal(one, two)
     if isinstance(first.module, Samples):
         assert torch.equal(first.sample(5, seed=1), second.sample(5, seed=1))
-    batch = Batch(images)
+    batch = Batch(images, y=labels)
     one, two = (v.module.evaluation_parts(batch) for v in (first, second))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -152,10 +154,12 @@ def test_it_reconstructs_or_says_that_it_can_not(view: ModelView, images: torch.
         with pytest.raises(RunError, match="can't reconstruct: choose an autoencoder or a VAE"):
             view.reconstruct(images)
         return
-    made = view.reconstruct(images)
+    labels = view.class_labels(len(images))
+    made = view.reconstruct(images, labels)
     assert made.shape == images.shape
     assert 0 <= made.min() < made.max() <= 1
-    torch.testing.assert_close(view.reconstruct(images[1:2]), made[1:2], rtol=1e-4, atol=1e-5)
+    one = view.reconstruct(images[1:2], None if labels is None else labels[1:2])
+    torch.testing.assert_close(one, made[1:2], rtol=1e-4, atol=1e-5)
 
 
 def test_it_encodes_or_says_that_it_can_not(view: ModelView, images: torch.Tensor) -> None:
@@ -163,7 +167,7 @@ def test_it_encodes_or_says_that_it_can_not(view: ModelView, images: torch.Tenso
         with pytest.raises(RunError, match="can't encode: choose a model with an encoder"):
             view.encode(images)
         return
-    codes = view.encode(images)
+    codes = view.encode(images, view.class_labels(len(images)))
     assert codes.shape == (3, view.module.latent_dim)
     assert torch.isfinite(codes).all()
     assert (codes[0] != codes[1]).any()
@@ -175,13 +179,32 @@ def test_it_decodes_or_says_that_it_can_not(view: ModelView, images: torch.Tenso
             view.decode(torch.zeros(1, 1))
         return
     z = torch.randn(4, view.module.latent_dim, generator=torch.Generator().manual_seed(1))
-    made = view.decode(z)
+    made = view.decode(z, view.class_labels(len(z)))
     assert made.shape == (4, *SHAPE)
     assert 0 <= made.min() < made.max() <= 1
     if isinstance(view.module, Samples):
         assert torch.equal(view.sample(4, noise=z), made)
     if isinstance(view.module, Encodes) and isinstance(view.module, Reconstructs):
-        assert torch.equal(view.decode(view.encode(images)), view.reconstruct(images))
+        labels = view.class_labels(len(images))
+        decoded = view.decode(view.encode(images, labels), labels)
+        assert torch.equal(decoded, view.reconstruct(images, labels))
+
+
+def test_labels_are_asked_for_where_they_count_and_only_there(
+    view: ModelView, images: torch.Tensor
+) -> None:
+    verbs = [(Encodes, "encode"), (Reconstructs, "reconstruct")]
+    y = torch.zeros(len(images), dtype=torch.long)
+    for protocol, verb in verbs:
+        if isinstance(view.module, protocol) and isinstance(view.module, Conditional):
+            with pytest.raises(RunError, match="is conditional: give the labels y"):
+                getattr(view, verb)(images)
+            assert not torch.equal(
+                getattr(view, verb)(images, y), getattr(view, verb)(images, y + 1)
+            )
+        elif isinstance(view.module, protocol):
+            with pytest.raises(RunError, match="is not conditional: leave out y"):
+                getattr(view, verb)(images, y)
 
 
 def test_its_pictures_are_there(run: Run, view: ModelView) -> None:
