@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -55,6 +56,11 @@ class GaussianPosterior:
     def sample(self, noise: Tensor) -> Tensor:
         """Z = mu + exp(log_var / 2) · noise (Kingma & Welling 2014, eq. 4), `(B, Z)`."""
         return self.mu + (0.5 * self.log_var).exp() * noise
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log q(z|x) in nats, `(B,)` for codes `(B, Z)`; leading axes broadcast."""
+        squared = (z - self.mu).square() * (-self.log_var).exp()
+        return -0.5 * (squared + self.log_var + math.log(2 * math.pi)).sum(-1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ganvas.losses.divergences import standard_normal_kl
@@ -17,16 +17,22 @@ from ganvas.nn.likelihoods import Likelihood
 from ganvas.types import Batch, GaussianPosterior, LossTerms
 
 
-class Variational(GenerativeModule):
-    """Abstract: encoder to q(z|x), decoder to p(x|z), prior N(0, I), and the injected objective.
+def as_posterior(encoded: Tensor) -> GaussianPosterior:
+    """An encoder's outputs `(B, 2·Z)`, mu then log_var, in float32 at least."""
+    encoded = encoded.to(torch.promote_types(encoded.dtype, torch.float32))
+    mu, log_var = encoded.chunk(2, dim=1)
+    return GaussianPosterior(mu, log_var)
 
-    To be combined with a base that trains it: `class VAE(Variational, AutomaticModule)`.
+
+class LatentVariable(GenerativeModule):
+    """Abstract: encoder to q(z|x), decoder to p(x|z), prior N(0, I); no objective yet.
+
+    For models whose objective is their own. With an injected one, see `Variational`.
 
     Args:
         latent_dim: width Z of the code.
         network: factories `encoder` (asked for 2·Z outputs: mu, then log_var) and `decoder`.
         likelihood: p(x|z) from the decoder's outputs.
-        loss: from `VAEOutputs` to `LossTerms`.
         base: arguments of the base.
     """
 
@@ -39,13 +45,7 @@ class Variational(GenerativeModule):
     }
 
     def __init__(
-        self,
-        *,
-        latent_dim: int,
-        network: EncoderDecoder,
-        likelihood: Likelihood,
-        loss: VAELoss,
-        **base: Any,
+        self, *, latent_dim: int, network: EncoderDecoder, likelihood: Likelihood, **base: Any
     ) -> None:
         super().__init__(**base)
         self.latent_dim = checked_width(latent_dim)
@@ -53,38 +53,28 @@ class Variational(GenerativeModule):
         self.encoder = network["encoder"](image_shape=shape, num_outputs=2 * latent_dim)
         self.decoder = network["decoder"](num_inputs=latent_dim, image_shape=shape)
         self.likelihood = likelihood
-        self.loss = loss
 
     def networks(self) -> Mapping[str, nn.Module]:
         """Encoder and decoder."""
         return {"encoder": self.encoder, "decoder": self.decoder}
 
-    def outputs(self, batch: Batch) -> VAEOutputs:
-        """One sampled code per image, and what it costs."""
-        posterior = self.posterior(batch.x)
-        z = posterior.sample(self.noise(batch, self.latent_dim))
-        return VAEOutputs(
-            posterior,
-            z,
-            log_likelihood=self.likelihood.log_prob(batch.x, self.decoder(z)),
-            rate=self.rate(posterior, z),
-            draw_prior=partial(self.noise, batch, self.latent_dim, use=1),
-        )
-
-    def objective_terms(self, outputs: VAEOutputs) -> LossTerms:
-        """The injected objective, with what the likelihood reports."""
-        terms = self.loss(outputs, step=self.step)
-        return LossTerms(terms.total, {**terms.parts, **self.likelihood.parts()})
-
     def rate(self, posterior: GaussianPosterior, z: Tensor) -> Tensor:
-        """KL(q(z|x) ‖ N(0, I)) in nats per image, `(B,)`, in closed form."""
+        """KL(q(z|x) ‖ p(z)) in nats per image, `(B,)`: in closed form for p(z) = N(0, I).
+
+        Args:
+            posterior: q(z|x), `(B, Z)` each.
+            z: codes `(B, Z)` drawn from it, for priors whose rate is estimated.
+        """
         del z
         return standard_normal_kl(posterior)
 
+    def codes_from(self, noise: Callable[[int], Tensor]) -> Tensor:
+        """Codes `(N, Z)` from the prior; `noise(width)` gives standard normal `(N, width)`."""
+        return noise(self.latent_dim)
+
     def posterior(self, x: Tensor) -> GaussianPosterior:
-        """q(z|x) for images `(B, C, H, W)` in [0, 1]."""
-        mu, log_var = self.encoder(x).float().chunk(2, dim=1)
-        return GaussianPosterior(mu, log_var)
+        """q(z|x) for images `(B, C, H, W)` in [0, 1], in float32 at least."""
+        return as_posterior(self.encoder(x))
 
     def encode(self, x: Tensor) -> Tensor:
         """Images `(B, C, H, W)` in [0, 1] to posterior means `(B, Z)`."""
@@ -99,9 +89,47 @@ class Variational(GenerativeModule):
         return self.decode(self.encode(x))
 
     def prior_codes(self, num: int, *, seed: int) -> Tensor:
-        """Codes `(num, Z)` from N(0, I)."""
-        return self.prior_noise(num, self.latent_dim, seed=seed)
+        """Codes `(num, Z)` from the prior."""
+        return self.codes_from(lambda width: self.prior_noise(num, width, seed=seed))
 
     def sample(self, num: int, *, noise: Tensor | None = None, seed: int = 0) -> Tensor:
-        """Mean images `(num, C, H, W)` of codes from the prior (or of the given `noise`)."""
+        """Mean images `(num, C, H, W)` of codes from the prior (or of the codes `noise`)."""
         return self.decode(self.prior_codes(num, seed=seed) if noise is None else noise)
+
+
+class Variational(LatentVariable):
+    """Abstract: a latent variable model with an injected objective.
+
+    To be combined with a base that trains it: `class VAE(Variational, AutomaticModule)`.
+
+    Args:
+        loss: from `VAEOutputs` to `LossTerms`.
+        model: arguments of `LatentVariable` and of the base.
+    """
+
+    def __init__(self, *, loss: VAELoss, **model: Any) -> None:
+        super().__init__(**model)
+        self.loss = loss
+
+    def outputs(self, batch: Batch) -> VAEOutputs:
+        """One sampled code per image, and what it costs."""
+        posterior = self.posterior(batch.x)
+        z = posterior.sample(self.noise(batch, self.latent_dim))
+        return self.outputs_of(batch, posterior, z, decoded=self.decoder(z))
+
+    def outputs_of(
+        self, batch: Batch, posterior: GaussianPosterior, z: Tensor, *, decoded: Tensor
+    ) -> VAEOutputs:
+        """What the codes `(B, Z)` cost that the decoder maps to `decoded` `(B, C, H, W)`."""
+        return VAEOutputs(
+            posterior,
+            z,
+            log_likelihood=self.likelihood.log_prob(batch.x, decoded),
+            rate=self.rate(posterior, z),
+            draw_prior=lambda: self.codes_from(lambda width: self.noise(batch, width, use=1)),
+        )
+
+    def objective_terms(self, outputs: VAEOutputs) -> LossTerms:
+        """The injected objective, with what the likelihood reports."""
+        terms = self.loss(outputs, step=self.step)
+        return LossTerms(terms.total, {**terms.parts, **self.likelihood.parts()})
