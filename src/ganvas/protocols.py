@@ -112,6 +112,22 @@ class ImageSource(Protocol):
 
 
 @runtime_checkable
+class HasFactors(Protocol):
+    """An `ImageSource` whose images were made from known factors of variation."""
+
+    @property
+    def factor_names(self) -> tuple[str, ...]:
+        """Names of the F factors, e.g. ("shape", "scale", "orientation", "x", "y")."""
+
+    @property
+    def factor_sizes(self) -> tuple[int, ...]:
+        """Number of values of each factor."""
+
+    def factors(self, split: Split) -> np.ndarray:
+        """int64 `(N, F)`: which value, from 0, each factor takes in each image of `read(split)`."""
+
+
+@runtime_checkable
 class LogsImages(Protocol):
     """A logger that shows pictures."""
 

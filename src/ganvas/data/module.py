@@ -8,11 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ganvas.data.augment import parse_augment
 from ganvas.data.content import Decoded, ReadsTolerantly, combine, source_fingerprint
+from ganvas.data.factors import split_factors
 from ganvas.data.loader import BatchLoader, Images, Share
 from ganvas.data.options import checked_size, whole
 from ganvas.data.order import permutation, share
@@ -205,6 +207,11 @@ class ImageData:
             augment=self.augment if training else None,
             position=position if training else None,
         )
+
+    def factors(self, split: Split) -> np.ndarray:
+        """Known factors `(N, F)` of a split's images, in evaluation order; needs `prepare`."""
+        members = self._split_members(split)
+        return split_factors(self.source, split=split, members=members, name=self.name)
 
     def _open(self) -> Store:
         lenient = self.on_error == "skip"
