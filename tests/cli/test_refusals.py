@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 from engine_helpers import ganvas, train
 
+from ganvas.paths import config_dir
+
 NUMBER, WHOLE, TRUTH = (f"should be a valid {kind}" for kind in ("number", "integer", "boolean"))
 NOT_NEGATIVE, POSITIVE = (f"should be greater than or equal to {n}" for n in (0, 1))
+
+
+def names(group: str) -> str:
+    """All options of a group, as a message lists them."""
+    return ", ".join(sorted(p.stem for p in (config_dir() / group).glob("[!_]*.yaml")))
+
 
 MISSPELT = {
     "loss.betta=4": "`loss.betta`: no such key; did you mean `beta`?",
@@ -38,11 +46,9 @@ MISSPELT = {
     "model=vea": "model=vea: no such model; did you mean `vae`?",
     "loss=elbow": "loss=elbow: no such loss; did you mean `elbo`?",
     "trainer=gpus": "trainer=gpus: no such trainer; did you mean `gpu`?",
-    "optimizer=rmsprop": "optimizer=rmsprop: no such optimizer; there are: adam, adam_gan",
-    "model=null": (
-        "model=null: not the name of a model; there are: ae, conv_ae, conv_vae, dcgan, gan, vae"
-    ),
-    "model=": ("model=: no such model; there are: ae, conv_ae, conv_vae, dcgan, gan, vae"),
+    "optimizer=rmsprop": f"optimizer=rmsprop: no such optimizer; there are: {names('optimizer')}",
+    "model=null": (f"model=null: not the name of a model; there are: {names('model')}"),
+    "model=": f"model=: no such model; there are: {names('model')}",
     "model=vae,ae": (
         "model=vae,ae: several values need -m, which trains one run for each; "
         "a list is written model=[vae,ae]"

@@ -80,7 +80,7 @@ def test_arrays_come_in_many_layouts(
     source = Arrays(path, test_size=0)
     assert source.image_shape == shape
     assert (source.count("train"), source.count("test")) == (10, 0)
-    assert source.num_classes == (10 if labelled else None)
+    assert source.num_classes == (10 if labelled else 0)
     images, labels = source.read("train")
     assert np.array_equal(images, IMAGES if shape[0] == 3 else IMAGES[:, :1])
     assert (labels is not None) == labelled

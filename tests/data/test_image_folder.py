@@ -29,7 +29,7 @@ def test_flat_folder_is_unlabelled_and_in_name_order(tmp_path: Path) -> None:
     assert images[:, 0, 0, 0].tolist() == [10, 20, 30]
     assert images.shape == (3, 3, 8, 8)
     assert labels is None
-    assert (source.num_classes, source.count("train"), source.count("test")) == (None, 3, 0)
+    assert (source.num_classes, source.count("train"), source.count("test")) == (0, 3, 0)
 
 
 def test_class_folders_are_labels_at_any_depth(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def check_groups(checked: Checked) -> None:
         check_node(node, key=group, trust=trust, given=FACTS if group in MODEL_GROUPS else ())
     if schedule := config["trainer"].get("lr_schedule"):
         check_node(schedule, key="trainer.lr_schedule", trust=trust)
-    _check_dataset(config["dataset"], trust)
+    check_dataset(config["dataset"], trust)
     target = locate(config["model"].get("_target_", ""), key="model._target_", trust=trust)
     parameters = parameters_of(target)
     _check_pairs(checked, parameters)
@@ -111,7 +111,8 @@ def check_groups(checked: Checked) -> None:
     check_node(config["model"], key="model", trust=trust, given=given)
 
 
-def _check_dataset(node: dict[str, Any], trust: Sequence[str]) -> None:
+def check_dataset(node: dict[str, Any], trust: Sequence[str]) -> None:
+    """The `dataset` group: its source and the arguments of `ImageData`."""
     from ganvas.data import ImageData
 
     source = node.get("source")
@@ -141,8 +142,10 @@ def model_class(checked: Checked) -> Any:
     return locate(checked.config["model"]["_target_"], key="model._target_", trust=checked.trust)
 
 
-def build_model(checked: Checked, data: ImageData) -> GenerativeModule:
+def build_model(checked: Checked, data: ImageData, *, restoring: bool = False) -> GenerativeModule:
     """The model with everything it takes injected, on the current default device.
+
+    `restoring` says that a checkpoint will bring all weights, those of features included.
 
     Raises:
         ConfigError: where a constructor refuses a value, or a group does not fit the model.
@@ -153,7 +156,7 @@ def build_model(checked: Checked, data: ImageData) -> GenerativeModule:
     injected = _facts(target, data)
     for group in MODEL_GROUPS:
         if group in parameters and checked.config.get(group) is not None:
-            injected[group] = _built_with_facts(checked, group, data)
+            injected[group] = _build_group(checked, group, data, restoring=restoring)
     _check_roles(checked, injected, target)
     own = {k: v for k, v in node.items() if k not in ("_target_",)}
     try:
@@ -168,24 +171,28 @@ def build_model(checked: Checked, data: ImageData) -> GenerativeModule:
 def _facts(target: Callable[..., Any], data: ImageData) -> dict[str, Any]:
     """Those of `FACTS` that the constructor names; read from the files where only they can tell."""
     wanted = [fact for fact in FACTS if fact in parameters_of(target)]
+    known = {"num_classes": data.source.num_classes, "num_train": data.num_train}
+    if any(known.get(name, 0) is None for name in wanted):
+        data.prepare()
     facts = {
         "image_shape": tuple(data.image_shape),
         "num_classes": data.num_classes,
         "num_train": data.num_train,
     }
-    if any(facts[name] is None for name in wanted):
-        data.prepare()
-        facts |= {"num_classes": data.num_classes, "num_train": data.num_train}
     return {name: facts[name] for name in wanted}
 
 
-def _built_with_facts(checked: Checked, group: str, data: ImageData) -> Any:
+def _build_group(checked: Checked, group: str, data: ImageData, *, restoring: bool) -> Any:
     node = checked.config[group]
-    if "_target_" in node:
+    if "_target_" in node and not node.get("_partial_"):
         target = locate(node["_target_"], key=f"{group}._target_", trust=checked.trust)
-        facts = {} if node.get("_partial_") else _facts(target, data)
-        return _built({**node, **facts}, group)
-    return _built(node, group)
+        node = {**node, **_facts(target, data)}
+    if group != "features":
+        return _built(node, group)
+    from ganvas.engine.features import build_features
+
+    cache_dir = None if restoring else checked.settings.paths.cache_dir
+    return build_features(partial(_built, node, group), data, cache_dir=cache_dir)
 
 
 def _built(node: Any, group: str) -> Any:

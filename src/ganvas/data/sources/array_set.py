@@ -36,7 +36,7 @@ class ArraySet:
         name: for messages and fingerprints.
         files: paths below `root`, of all splits.
         shape: native (channels, height, width).
-        num_classes: number of classes, or None.
+        num_classes: number of classes, or 0 for unlabelled images.
         counts: images in train and test.
         open: reads one split: `open(root, split, download)` to uint8 `(N, C, H, W)` and labels.
     """
@@ -44,7 +44,7 @@ class ArraySet:
     name: str
     files: tuple[str, ...]
     shape: ImageShape
-    num_classes: int | None
+    num_classes: int
     counts: Mapping[str, int]
     open: Callable[[str, Split, bool], Arrays]
 

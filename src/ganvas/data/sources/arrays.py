@@ -81,12 +81,12 @@ class Arrays:
 
     @property
     def num_classes(self) -> int | None:
-        """Highest label + 1; None without labels or without the file."""
+        """Highest label + 1, 0 without labels; None without the file."""
         if not self._path.is_file():
             return None
         labels = _load(self._path).labels
         if labels is None or not labels.size or not np.issubdtype(labels.dtype, np.integer):
-            return None  # labels of another type are refused when they are read
+            return 0  # labels of another type are refused when they are read
         return int(labels.max()) + 1
 
     @property

@@ -43,8 +43,8 @@ class CelebA:
 
     @property
     def num_classes(self) -> int | None:
-        """None: attributes are not classes."""
-        return None
+        """0: attributes are not classes."""
+        return 0
 
     @property
     def recipe(self) -> str:

@@ -59,8 +59,8 @@ class ImageFolder:
 
     @property
     def num_classes(self) -> int | None:
-        """Number of class folders; None for unlabelled images or an absent folder."""
-        return len(self._classes) or None if self._root.is_dir() else None
+        """Number of class folders, 0 for unlabelled images; None for an absent folder."""
+        return len(self._classes) if self._root.is_dir() else None
 
     @property
     def recipe(self) -> str:

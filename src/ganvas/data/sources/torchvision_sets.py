@@ -174,7 +174,7 @@ def stl10(
         name="STL10 unlabelled" if unlabelled else "STL10",
         files=tuple(f"stl10_binary/{file}" for file in names),
         shape=(3, 96, 96),
-        num_classes=None if unlabelled else 10,
+        num_classes=0 if unlabelled else 10,
         counts={"train": 100_000 if unlabelled else 5_000, "test": 8_000},
         open=_read_stl10_unlabelled if unlabelled else _read_stl10,
     )
