@@ -25,6 +25,7 @@ ganvas: config-driven experiments with autoencoders, VAEs and GANs
   ganvas train init_from=RUN …          begin with RUN's weights
   ganvas sample RUN [n=64 seed=0 format=grid|png|npz]
   ganvas evaluate RUN [split=test checkpoint=best]
+  ganvas classifier [dataset=mnist]     train the classifier that serves as features
   ganvas list models|datasets|losses|networks|experiments
   ganvas version
 
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "train": _train,
         "sample": _sample,
         "evaluate": _evaluate,
+        "classifier": _classifier,
         "list": _list,
         "version": _version,
     }
@@ -131,6 +133,19 @@ def _evaluate(arguments: list[str]) -> int:
 
     for result in evaluate(settings):
         print(f"{result['split']}/{result['name']:<16} {result['value']:.6g}")
+    return EXIT_OK
+
+
+def _classifier(arguments: list[str]) -> int:
+    from ganvas.engine.compose import compose, resolve
+    from ganvas.engine.settings import ClassifierSettings, validate
+
+    composed = compose(arguments, name="classifier")
+    settings = validate(ClassifierSettings, resolve(composed.config))
+    from ganvas.engine.classifier import make_classifier
+
+    file, line = make_classifier(settings, overrides=arguments)
+    print(f"{line}\n{file}")
     return EXIT_OK
 
 

@@ -220,7 +220,7 @@ def restore(
 ) -> tuple[GenerativeModule, dict[str, Any]]:
     """The model of a run with a checkpoint's weights and counters, and that checkpoint."""
     path = checkpoint_path(folder, checkpoint)
-    model = build_model(checked, build_data(checked))
+    model = build_model(checked, build_data(checked), restoring=True)
     model.seed = checked.settings.seed
     content = load_weights(model, path)
     model.on_load_checkpoint(content)

@@ -1,0 +1,62 @@
+"""Networks that others are measured with: never trained themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Frozen(nn.Module):
+    """A network of images with fixed weights, always in evaluation mode.
+
+    Gradients pass through it to its input, none reach its weights. As a sub-module it is in the
+    checkpoint and on the device with the rest.
+
+    Args:
+        network: any network; its own weights are frozen, no copy is made.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Frozen:
+        """Stays in evaluation mode, so that batch norm and dropout change nothing."""
+        del mode
+        return super().train(False)
+
+    def forward(self, x: Tensor) -> Any:
+        """The network's output for images `(B, C, H, W)`, in float32 whatever autocast says."""
+        kind = x.device.type
+        known = torch.amp.is_autocast_available(kind)  # not on the meta device
+        with torch.autocast(kind, enabled=False) if known else nullcontext():
+            return self.network(x.float())
+
+    def layers(self, names: Sequence[str]) -> Frozen:
+        """A frozen network from the same input to a dictionary of these layers' outputs.
+
+        Args:
+            names: as torchvision's `get_graph_node_names` tells them: `relu1`, `features.3`, …
+
+        Raises:
+            ValueError: if none are named, or one is unknown.
+        """
+        from torchvision.models.feature_extraction import (
+            create_feature_extractor,
+            get_graph_node_names,
+        )
+
+        options = {"suppress_diff_warning": True}  # only the evaluation graph will be used
+        known = get_graph_node_names(self.network, **options)[1][1:]  # the first is the input
+        blocks = {name.rsplit(".", n)[0] for name in known for n in range(name.count(".") + 1)}
+        unknown = [name for name in names if name not in blocks]
+        if unknown or not names:
+            raise ValueError(
+                f"layers must name layers of {type(self.network).__name__}, got "
+                f"{', '.join(unknown) or 'none'}; there are: {', '.join(known)}"
+            )
+        return Frozen(create_feature_extractor(self.network, return_nodes=list(names), **options))
