@@ -37,6 +37,16 @@ def grid(images: Tensor, *, columns: int = 8) -> np.ndarray:
     return np.ascontiguousarray(to_uint8(picture).transpose(1, 2, 0))
 
 
+def columns_of_classes(num: int, *, num_classes: int, near: int = 8) -> int:
+    """Columns for a grid of `num` images whose classes come in turn, so that columns are classes.
+
+    The multiple of `num_classes` that is nearest to `near`; `near` itself for so many classes that
+    there would be no second row.
+    """
+    columns = num_classes * max(1, round(near / num_classes))
+    return columns if columns < num else near
+
+
 def to_uint8(images: Tensor) -> np.ndarray:
     """Values in [0, 1] rounded to 0…255."""
     return (images * 255).round().byte().numpy()

@@ -70,7 +70,12 @@ class Conditional(Protocol):
 
     Its `encode`, `decode` and `reconstruct` need `y`, integer labels `(B,)`; its `sample` takes
     `y` too, and cycles through the classes without.
+
+    Attributes:
+        num_classes: how many classes K there are.
     """
+
+    num_classes: int
 
     def class_labels(self, num: int) -> Tensor:
         """Labels 0, 1, …, K − 1, 0, … `(num,)` on the model's device."""
@@ -99,7 +104,7 @@ class ImageSource(Protocol):
 
     @property
     def num_classes(self) -> int | None:
-        """Number of classes, or None for unlabelled data."""
+        """Number of classes; 0 for unlabelled data; None where only the files can tell."""
 
     def count(self, split: Split) -> int | None:
         """Images in "train" or "test"; None where only the files could tell and they are absent."""

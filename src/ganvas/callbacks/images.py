@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ganvas.protocols import Recorder
 
 
+COLUMNS = 8
+
+
 class ImageGrids(pl.Callback):
     """Reconstructions beside originals, and samples from a noise that stays the same.
 
@@ -55,7 +58,8 @@ class ImageGrids(pl.Callback):
         pl_module.eval()
         with torch.no_grad():
             if isinstance(pl_module, Samples):
-                self._record(module, "samples", pl_module.sample(self.num, seed=module.seed))
+                images = pl_module.sample(self.num, seed=module.seed)
+                self._record(module, "samples", images, columns=self._columns(pl_module))
             if isinstance(pl_module, Reconstructs):
                 x, y = self._some_images(trainer)
                 labels = {"y": y} if isinstance(pl_module, Conditional) else {}
@@ -72,7 +76,16 @@ class ImageGrids(pl.Callback):
             self._real = batch.x[:num], None if batch.y is None else batch.y[:num]
         return self._real
 
-    def _record(self, module: Trainable, name: str, images: Tensor) -> None:
+    def _columns(self, model: object) -> int:
+        """Of a grid of samples: those of a conditional model stand one class below another."""
+        if isinstance(model, Conditional):
+            return pictures.columns_of_classes(self.num, num_classes=model.num_classes)
+        return COLUMNS
+
+    def _record(
+        self, module: Trainable, name: str, images: Tensor, *, columns: int = COLUMNS
+    ) -> None:
         if self.recorder is not None:
-            picture = pictures.grid(pictures.to_unit(images, value_range=module.value_range))
+            unit = pictures.to_unit(images, value_range=module.value_range)
+            picture = pictures.grid(unit, columns=columns)
             self.recorder.log_images(name, picture, step=module.step)

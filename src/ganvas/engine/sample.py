@@ -10,9 +10,10 @@ from PIL import Image
 
 from ganvas import pictures
 from ganvas.engine.checkpoint_files import checkpoint_path
-from ganvas.engine.runs import load_run, pick_device
+from ganvas.engine.runs import ModelView, load_run, pick_device
 from ganvas.engine.settings import SampleSettings
 from ganvas.errors import RunError
+from ganvas.protocols import Conditional
 
 BATCH = 256
 
@@ -42,13 +43,21 @@ def sample(settings: SampleSettings) -> Path:
     name = f"drawn-{used}-n{settings.n}-seed{settings.seed}{suffix}"
     out = Path(settings.out).expanduser() if settings.out else run.path / "samples" / name
     try:
-        _write(images, out, kind=settings.format)
+        _write(images, out, kind=settings.format, columns=_columns(len(images), view))
     except OSError as error:
         raise RunError(f"out={out}: can't be written ({error.strerror}); choose another") from error
     return out
 
 
-def _write(images: torch.Tensor, out: Path, *, kind: str) -> None:
+def _columns(num: int, view: ModelView) -> int:
+    """Of a grid about as wide as high; in that of a conditional model columns are classes."""
+    near = int(np.ceil(np.sqrt(num)))
+    if isinstance(view.module, Conditional):
+        return pictures.columns_of_classes(num, num_classes=view.module.num_classes, near=near)
+    return near
+
+
+def _write(images: torch.Tensor, out: Path, *, kind: str, columns: int) -> None:
     if kind == "png":
         out.mkdir(parents=True, exist_ok=True)
         for i, image in enumerate(pictures.to_uint8(images)):
@@ -62,5 +71,4 @@ def _write(images: torch.Tensor, out: Path, *, kind: str) -> None:
         with out.open("wb") as file:
             np.savez_compressed(file, images=pictures.to_uint8(images).transpose(0, 2, 3, 1))
     else:
-        columns = int(np.ceil(np.sqrt(len(images))))
         Image.fromarray(pictures.grid(images, columns=columns)).save(out)
