@@ -15,6 +15,8 @@ GROUPS = {
     "losses": "loss",
     "networks": "network",
     "likelihoods": "likelihood",
+    "features": "features",
+    "corruptions": "corruption",
     "optimizers": "optimizer",
     "trainers": "trainer",
     "loggers": "logger",

@@ -105,12 +105,23 @@ class TrainSettings(Section):
     network: dict[str, Any] | None = None
     loss: dict[str, Any] | None = None
     likelihood: dict[str, Any] | None = None
+    corruption: dict[str, Any] | None = None
     penalty: dict[str, Any] | None = None
     optimizer: dict[str, Any] | None = None
     metrics: dict[str, Any] | None = None
     features: dict[str, Any] | None = None
     callbacks: dict[str, Any] | None = None
     logger: dict[str, Any]
+
+
+class ClassifierSettings(Section):
+    """`conf/classifier.yaml`."""
+
+    paths: Paths
+    dataset: dict[str, Any]
+    out: str | None
+    full_error: bool
+    trust: list[str]
 
 
 class OptionalPaths(Section):
