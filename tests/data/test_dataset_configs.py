@@ -32,8 +32,8 @@ def test_all_promised_sets_are_there() -> None:
     assert (
         sorted(
             [
-                *("arrays", "celeba", "cifar10", "cifar100", "digits", "fashion_mnist"),
-                *("image_folder", "kmnist", "mnist", "stl10", "svhn"),
+                *("arrays", "celeba", "cifar10", "cifar100", "digits", "dsprites"),
+                *("fashion_mnist", "image_folder", "kmnist", "mnist", "sprites", "stl10", "svhn"),
             ]
         )
         == NAMES

@@ -6,7 +6,9 @@ from ganvas.data.sources.arrays import Arrays
 from ganvas.data.sources.celeba import CelebA
 from ganvas.data.sources.dataset import FromDataset
 from ganvas.data.sources.digits import Digits
+from ganvas.data.sources.dsprites import DSprites
 from ganvas.data.sources.folder import ImageFolder
+from ganvas.data.sources.sprites import Sprites
 from ganvas.data.sources.torchvision_sets import (
     cifar10,
     cifar100,
@@ -20,9 +22,11 @@ from ganvas.data.sources.torchvision_sets import (
 __all__ = [
     "Arrays",
     "CelebA",
+    "DSprites",
     "Digits",
     "FromDataset",
     "ImageFolder",
+    "Sprites",
     "cifar10",
     "cifar100",
     "fashion_mnist",
