@@ -18,8 +18,8 @@ class DFCVAE(VAE):
 
     arXiv:1610.00291, section 3.2: Φ_l are the activations `(C_l, H_l, W_l)` of layer l of a frozen
     network, x̂ the mean image decoded from the sampled code. The loss is the rate alone by default;
-    `loss=elbo` adds the distance between pixels. Distortion, rate and ELBO are reported as measured,
-    whatever is trained.
+    `loss=elbo` adds the distance between pixels. Distortion, rate and ELBO are reported as they
+    are, whatever is trained.
 
     Deviation: any frozen network of images in [0, 1] in place of VGG-19; the paper's λ = 0.5 suits
     VGG's features of images in 0..255, which are larger by orders of magnitude than those of a
