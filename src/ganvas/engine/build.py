@@ -8,14 +8,14 @@ lacks, is an impossible pair.
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ganvas.engine.roles import check_roles
 from ganvas.engine.settings import TrainSettings
-from ganvas.engine.signatures import argument_hints, parameters_of
+from ganvas.engine.signatures import parameters_of
 from ganvas.engine.targets import (
     INSTANTIATE_KEYS,
     check_arguments,
@@ -157,10 +157,12 @@ def build_model(checked: Checked, data: ImageData, *, restoring: bool = False) -
     for group in MODEL_GROUPS:
         if group in parameters and checked.config.get(group) is not None:
             injected[group] = _build_group(checked, group, data, restoring=restoring)
-    _check_roles(checked, injected, target)
+    groups = {name: part for name, part in injected.items() if name in MODEL_GROUPS}
     own = {k: v for k, v in node.items() if k not in ("_target_",)}
     try:
         own = {k: instantiate(v) if isinstance(v, dict | list) else v for k, v in own.items()}
+        nodes = {k: own[k] for k in own if isinstance(node[k], dict) and "_target_" in node[k]}
+        check_roles(checked, target, groups=groups, nodes=nodes)
         return target(**own, **injected)
     except ConfigError:
         raise
@@ -205,37 +207,6 @@ def _built(node: Any, group: str) -> Any:
         if isinstance(node, dict) and text.partition(" ")[0] in node:  # it begins with a key
             raise ConfigError(f"{group}.{text}") from error
         raise ConfigError(text if text.startswith(group) else f"{group}: {text}") from error
-
-
-def _check_roles(checked: Checked, injected: dict[str, Any], target: Callable[..., Any]) -> None:
-    """Each injected part is what the constructor's hint asks for.
-
-    Raises:
-        ConfigError: an impossible pair, such as an adversarial loss on a VAE.
-    """
-    hints = argument_hints(target)
-    model = checked.choices.get("model", "this model")
-    for group in MODEL_GROUPS:
-        if group in injected and (fault := _role_fault(injected[group], hints.get(group))):
-            chosen = checked.choices.get(group, group)
-            raise ConfigError(f"{group}={chosen} does not fit model={model}: {fault}")
-
-
-def _role_fault(value: Any, hint: Any) -> str | None:
-    if typing.is_typeddict(hint):
-        wanted = sorted(hint.__required_keys__)
-        got = sorted(value) if isinstance(value, Mapping) else [type(value).__name__]
-        if empty := [name for name in got if name in wanted and not callable(value[name])]:
-            return f"{empty[0]} must name a network by _target_, got {value[empty[0]]!r}"
-        if wanted != got:
-            return f"its parts must be {' and '.join(wanted)}, got {' and '.join(got)}"
-    elif inspect.isclass(hint) and not isinstance(value, hint):
-        return f"a {hint.__name__} is needed, got {type(value).__name__}"
-    elif typing.get_origin(hint) is Mapping and not isinstance(value, Mapping):
-        return "one optimizer for each side is needed, got a single one"
-    elif typing.get_origin(hint) is Callable and not callable(value):
-        return f"a single one is needed, got {', '.join(value)}"
-    return None
 
 
 def build_callbacks(checked: Checked) -> list[Any]:

@@ -27,7 +27,8 @@ class Composed:
 
     Attributes:
         config: all groups, interpolations not yet resolved, without Hydra's own node.
-        choices: chosen option by group, e.g. `{"model": "vae"}`.
+        choices: chosen option by group, e.g. `{"model": "vae"}`; of a group that is also used at
+            another place, `{"loss@model.adversarial": "minimax"}`.
         overrides: as typed.
     """
 
@@ -71,8 +72,7 @@ def compose(
     assert isinstance(with_hydra, dict)
     plain = {key: value for key, value in with_hydra.items() if key not in RESERVED}
     config = OmegaConf.create(plain)
-    named = {group.split("@")[0].lstrip("/"): option for group, option in choices.items()}
-    return Composed(config, named, list(overrides))
+    return Composed(config, choices, list(overrides))
 
 
 def _check_hydra(node: DictConfig) -> None:

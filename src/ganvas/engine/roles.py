@@ -1,0 +1,99 @@
+"""Whether the built parts are what the constructors ask for: impossible pairs are refused."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ganvas.engine.signatures import argument_hints, parameters_of
+from ganvas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ganvas.engine.build import Checked
+
+SHARED = ("network", "optimizer")
+"""Groups of which a model inside a model gets a share."""
+
+
+def check_roles(
+    checked: Checked,
+    target: Callable[..., Any],
+    *,
+    groups: Mapping[str, Any],
+    nodes: Mapping[str, Any],
+) -> None:
+    """Each part is what the hint of the model's constructor asks for.
+
+    Args:
+        checked: the job.
+        target: the model's class.
+        groups: what the config groups built.
+        nodes: what the nodes under `model` built. A factory of a model among them stands for a
+            model inside the model, which is handed the groups too.
+
+    Raises:
+        ConfigError: an impossible pair, such as an adversarial loss on a VAE.
+    """
+    hints = argument_hints(target)
+    model = f"model={checked.choices.get('model', 'this model')}"
+    for name, part in {**groups, **nodes}.items():
+        label = _label(checked, name, at="model." if name in nodes else "")
+        if fault := _role_fault(part, hints.get(name)):
+            raise ConfigError(f"{label} does not fit {model}: {fault}")
+    for name, part in nodes.items():
+        if isinstance(part, partial) and _is_model(part.func):
+            _check_inner(checked, part, groups, key=f"model.{name}")
+
+
+def _check_inner(
+    checked: Checked, factory: partial[Any], groups: Mapping[str, Any], *, key: str
+) -> None:
+    hints, parameters = argument_hints(factory.func), parameters_of(factory.func)
+    name = factory.func.__name__
+    for group, part in groups.items():
+        label = _label(checked, group)
+        if group not in parameters:
+            raise ConfigError(f"{label}: the {name} of {key} takes no {group}; leave {group}= out")
+        if group not in SHARED and (fault := _role_fault(part, hints.get(group))):
+            raise ConfigError(f"{label} does not fit the {name} of {key}: {fault}")
+    given = {*groups, *factory.keywords, "image_shape"}
+    for argument, parameter in parameters.items():
+        if parameter.default is parameter.empty and argument not in given:
+            raise ConfigError(
+                f"{key}: its {name} needs {argument}: add +{argument}=… for a group, or "
+                f"+{key}.{argument}=… for a value"
+            )
+
+
+def _is_model(target: Any) -> bool:
+    from ganvas.models.base import GenerativeModule
+
+    return inspect.isclass(target) and issubclass(target, GenerativeModule)
+
+
+def _label(checked: Checked, name: str, *, at: str = "") -> str:
+    """`loss=mse` for a group, `loss@model.adversarial=mse` for a node that an option filled."""
+    if not at:
+        return f"{name}={checked.choices.get(name, name)}"
+    chosen = [f"{g}={o}" for g, o in checked.choices.items() if g.endswith(f"@{at}{name}")]
+    return chosen[0] if chosen else f"{at}{name}"
+
+
+def _role_fault(value: Any, hint: Any) -> str | None:
+    if typing.is_typeddict(hint):
+        wanted = sorted(hint.__required_keys__)
+        got = sorted(value) if isinstance(value, Mapping) else [type(value).__name__]
+        if empty := [name for name in got if name in wanted and not callable(value[name])]:
+            return f"{empty[0]} must name a network by _target_, got {value[empty[0]]!r}"
+        if wanted != got:
+            return f"its parts must be {' and '.join(wanted)}, got {' and '.join(got)}"
+    elif inspect.isclass(hint) and not isinstance(value, hint):
+        return f"a {hint.__name__} is needed, got {type(value).__name__}"
+    elif typing.get_origin(hint) is Mapping and not isinstance(value, Mapping):
+        return "one optimizer for each side is needed, got a single one"
+    elif typing.get_origin(hint) is Callable and not callable(value):
+        return f"a single one is needed, got {', '.join(value)}"
+    return None

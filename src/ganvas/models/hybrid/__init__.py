@@ -1,0 +1,1 @@
+"""Autoencoders and VAEs that play a game against a critic."""
