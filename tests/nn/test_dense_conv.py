@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganvas.nn.conv import ConvDecoder, ConvEncoder, halved_sizes
+from ganvas.nn.conv import ConvDecoder, ConvEncoder, GroupNorm, halved_sizes
 from ganvas.nn.dense import DenseDecoder, DenseEncoder, mlp
 
 SIZES = [(7, 7), (8, 8), (9, 12), (13, 10), (15, 16), (17, 17), (28, 28), (31, 32), (33, 33)]
@@ -92,6 +92,41 @@ def test_mlp_is_linear_after_the_last_layer() -> None:
     x = torch.randn(5, 3)
     expected = network[2](network[0](x).clamp(min=0))
     torch.testing.assert_close(network(x), expected)
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.LayerNorm])
+def test_a_norm_of_the_dense_pair_stands_before_each_activation(norm: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    parts = {"hidden": [16, 8], "norm": norm, "activation": nn.Tanh}
+    encoder = DenseEncoder(image_shape=(1, 4, 4), num_outputs=3, **parts)
+    decoder = DenseDecoder(num_inputs=3, image_shape=(1, 4, 4), **parts)
+    block = [nn.Linear, norm, nn.Tanh]
+    assert [type(m) for m in encoder.layers] == [*block, *block, nn.Linear]
+    assert [type(m) for m in decoder.layers] == [*block, *block, nn.Linear]
+    assert [m.weight.numel() for m in encoder.modules() if isinstance(m, norm)] == [16, 8]
+    assert decoder(encoder(torch.randn(4, 1, 4, 4))).shape == (4, 1, 4, 4)
+    assert mlp([4, 2], activation=nn.ReLU, norm=norm)[0].out_features == 2
+
+
+def test_the_conv_pair_may_have_several_dense_layers() -> None:
+    parts = {"image_shape": (1, 8, 8), "channels": [4]}
+
+    def widths(network: nn.Module) -> list[int]:
+        return [m.out_features for m in network.modules() if isinstance(m, nn.Linear)]
+
+    for hidden, expected in ((None, []), (0, []), (9, [9]), ([9], [9]), ([9, 7], [9, 7])):
+        encoder = ConvEncoder(num_outputs=5, hidden=hidden, **parts)
+        decoder = ConvDecoder(num_inputs=5, hidden=hidden, **parts)
+        assert widths(encoder) == [*expected, 5]
+        assert widths(decoder) == [*expected, 4 * 4 * 4]
+        assert decoder(encoder(torch.randn(2, 1, 8, 8))).shape == (2, 1, 8, 8)
+
+
+def test_group_norm_is_sized_by_the_channels() -> None:
+    parts = {"channels": [4, 6], "norm": partial(GroupNorm, num_groups=2)}
+    encoder = ConvEncoder(image_shape=(1, 8, 8), num_outputs=5, **parts)
+    norms = [m for m in encoder.modules() if isinstance(m, nn.GroupNorm)]
+    assert [(m.num_groups, m.num_channels) for m in norms] == [(2, 4), (2, 6)]
 
 
 @pytest.mark.parametrize("decoder", [DenseDecoder, partial(ConvDecoder, channels=[4])])

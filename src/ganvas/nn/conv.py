@@ -14,6 +14,31 @@ if TYPE_CHECKING:
 Norm = Callable[[int], nn.Module]
 
 
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation (Wu & He 2018), sized as every other: by the number of channels.
+
+    Unlike batch normalisation it leaves images of a batch independent of each other.
+
+    Args:
+        num_channels: of the feature maps.
+        num_groups: that they are divided into.
+    """
+
+    def __init__(self, num_channels: int, *, num_groups: int) -> None:
+        super().__init__(num_groups, num_channels)
+
+
+def hidden_layers(
+    hidden: int | Sequence[int] | None, *, num_inputs: int, activation: Callable[[], nn.Module]
+) -> tuple[list[nn.Module], int]:
+    """Dense layers, each with its activation, and the width that they end in."""
+    layers: list[nn.Module] = []
+    widths = [] if not hidden else [hidden] if isinstance(hidden, int) else [*hidden]
+    for num_in, num_out in pairwise([num_inputs, *widths]):
+        layers += [nn.Linear(num_in, num_out), activation()]
+    return layers, [num_inputs, *widths][-1]
+
+
 def halved_sizes(size: int, num_halvings: int) -> list[int]:
     """`[size, size // 2, …]`; raises ValueError where nothing would be left."""
     sizes = [size >> i for i in range(num_halvings + 1)]
@@ -32,7 +57,7 @@ class ConvEncoder(nn.Module):
         image_shape: (C, H, W); any size of at least 2^len(channels).
         num_outputs: width of the result.
         channels: feature maps of each convolution; each halves the size, rounding down.
-        hidden: width of a dense layer before the last one; None for none.
+        hidden: width or widths of dense layers before the last one; None for none.
         activation: factory of the activation.
         norm: factory of a normalisation from the number of channels; None for none.
     """
@@ -43,7 +68,7 @@ class ConvEncoder(nn.Module):
         image_shape: ImageShape,
         num_outputs: int,
         channels: Sequence[int],
-        hidden: int | None = None,
+        hidden: int | Sequence[int] | None = None,
         activation: Callable[[], nn.Module] = nn.ReLU,
         norm: Norm | None = None,
     ) -> None:
@@ -58,10 +83,8 @@ class ConvEncoder(nn.Module):
         num_features = (
             channels[-1] * halved_sizes(height, depth)[-1] * halved_sizes(width, depth)[-1]
         )
-        layers.append(nn.Flatten())
-        if hidden:
-            layers += [nn.Linear(num_features, hidden), activation()]
-        layers.append(nn.Linear(hidden or num_features, num_outputs))
+        dense, width = hidden_layers(hidden, num_inputs=num_features, activation=activation)
+        layers += [nn.Flatten(), *dense, nn.Linear(width, num_outputs)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,7 +102,7 @@ class ConvDecoder(nn.Module):
         num_inputs: width of the code.
         image_shape: (C, H, W) of the result.
         channels: feature maps, from the image side inwards.
-        hidden: width of a dense layer after the code; None for none.
+        hidden: width or widths of dense layers after the code; None for none.
         activation: factory of the activation.
         norm: factory of a normalisation from the number of channels; None for none.
         output: factory of the last activation; None leaves the values unbounded (logits).
@@ -91,7 +114,7 @@ class ConvDecoder(nn.Module):
         num_inputs: int,
         image_shape: ImageShape,
         channels: Sequence[int],
-        hidden: int | None = None,
+        hidden: int | Sequence[int] | None = None,
         activation: Callable[[], nn.Module] = nn.ReLU,
         norm: Norm | None = None,
         output: Callable[[], nn.Module] | None = None,
@@ -101,10 +124,8 @@ class ConvDecoder(nn.Module):
         heights = halved_sizes(image_shape[1], depth)[::-1]
         widths = halved_sizes(image_shape[2], depth)[::-1]
         start = (channels[-1], heights[0], widths[0])
-        layers: list[nn.Module] = []
-        if hidden:
-            layers += [nn.Linear(num_inputs, hidden), activation()]
-        layers.append(nn.Linear(hidden or num_inputs, start[0] * start[1] * start[2]))
+        layers, width = hidden_layers(hidden, num_inputs=num_inputs, activation=activation)
+        layers.append(nn.Linear(width, start[0] * start[1] * start[2]))
         layers += [nn.Unflatten(1, start), activation()]
         maps = [*channels[::-1], image_shape[0]]
         for i, (num_in, num_out) in enumerate(pairwise(maps)):

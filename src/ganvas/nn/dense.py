@@ -12,13 +12,22 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from ganvas.types import ImageShape
 
+Norm = Callable[[int], nn.Module]
 
-def mlp(sizes: Sequence[int], *, activation: Callable[[], nn.Module]) -> nn.Sequential:
-    """Linear layers of the given sizes with an activation between them, none after the last."""
+
+def mlp(
+    sizes: Sequence[int], *, activation: Callable[[], nn.Module], norm: Norm | None = None
+) -> nn.Sequential:
+    """Linear layers of the given sizes, the last one bare.
+
+    After each of the others come the normalisation, where there is one, and the activation.
+    """
     layers: list[nn.Module] = []
-    for num_in, num_out in pairwise(sizes):
-        layers += [nn.Linear(num_in, num_out), activation()]
-    return nn.Sequential(*layers[:-1])
+    for num_in, num_out in pairwise(sizes[:-1]):
+        layers.append(nn.Linear(num_in, num_out))
+        layers += [norm(num_out)] if norm else []
+        layers.append(activation())
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 
 class DenseEncoder(nn.Module):
@@ -29,6 +38,7 @@ class DenseEncoder(nn.Module):
         num_outputs: width of the result.
         hidden: widths of the hidden layers, in order.
         activation: factory of the activation.
+        norm: factory of a normalisation from the width; None for none.
     """
 
     def __init__(
@@ -38,9 +48,11 @@ class DenseEncoder(nn.Module):
         num_outputs: int,
         hidden: Sequence[int],
         activation: Callable[[], nn.Module] = nn.ReLU,
+        norm: Norm | None = None,
     ) -> None:
         super().__init__()
-        self.layers = mlp([math.prod(image_shape), *hidden, num_outputs], activation=activation)
+        sizes = [math.prod(image_shape), *hidden, num_outputs]
+        self.layers = mlp(sizes, activation=activation, norm=norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` to `(B, num_outputs)`."""
@@ -55,6 +67,7 @@ class DenseDecoder(nn.Module):
         image_shape: (C, H, W) of the result.
         hidden: widths of the hidden layers, in order.
         activation: factory of the activation.
+        norm: factory of a normalisation from the width; None for none.
         output: factory of the last activation; None leaves the values unbounded (logits).
     """
 
@@ -65,11 +78,13 @@ class DenseDecoder(nn.Module):
         image_shape: ImageShape,
         hidden: Sequence[int],
         activation: Callable[[], nn.Module] = nn.ReLU,
+        norm: Norm | None = None,
         output: Callable[[], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.image_shape = tuple(image_shape)
-        self.layers = mlp([num_inputs, *hidden, math.prod(image_shape)], activation=activation)
+        sizes = [num_inputs, *hidden, math.prod(image_shape)]
+        self.layers = mlp(sizes, activation=activation, norm=norm)
         self.output = output() if output else nn.Identity()
 
     def forward(self, z: Tensor) -> Tensor:
