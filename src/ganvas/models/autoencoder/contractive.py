@@ -15,14 +15,15 @@ from ganvas.types import Batch, LossTerms
 
 
 class ContractiveAutoencoder(Coding, AutomaticModule):
-    """minimise E_x d(x, x̂) + λ · ‖∂h/∂x‖²_F with codes h = sigmoid(encoder(x)) in (0, 1).
+    """minimise E_x d(x, x̂) + λ · ‖∂h/∂x‖²_F with codes h = encoder(x).
 
     Rifai et al. 2011 (ICML), sec. 2 and 3. The norm is exact for any encoder: one backward pass for
     each of its Z units. `num_projections` takes the mean of ‖vᵀ ∂h/∂x‖² over as many v ~ N(0, I)
     instead, an unbiased estimate (Hutchinson 1990) at a cost that doesn't grow with Z.
 
-    Deviation: encoder and decoder share no weights and may have several layers. An encoder with
-    batch norm is penalised for what images do to each other, too.
+    Deviation: any encoder, with a linear last layer as in `Autoencoder`, where the paper has one
+    sigmoid layer; narrow sigmoid codes learn slowly. Encoder and decoder share no weights. An
+    encoder with batch norm is penalised for what images do to each other, too.
 
     Args:
         contraction_weight: the weight λ.
@@ -56,14 +57,10 @@ class ContractiveAutoencoder(Coding, AutomaticModule):
         """
         with torch.enable_grad():
             x = batch.x.detach().requires_grad_()
-            code = self.encoder.forward(x).sigmoid()
+            code = self.encoder.forward(x)
             norms = projected_jacobian(code, x, self._directions(batch))
         terms = self.reconstruction_terms(batch.x, code)
         return terms.plus("contraction", norms.mean(), weight=self.contraction_weight)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Images `(B, C, H, W)` in [0, 1] to codes `(B, Z)` in (0, 1)."""
-        return super().encode(x).sigmoid()
 
     def _directions(self, batch: Batch) -> Tensor:
         """Unit vectors `(Z, B, Z)`, or normal ones of this batch `(K, B, Z)` divided by √K."""

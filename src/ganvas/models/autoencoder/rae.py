@@ -28,7 +28,7 @@ class RegularizedAutoencoder(Coding, AutomaticModule):
     that density can be sampled.
 
     Deviation: the authors' code penalises the gradient of Σ D(z)² instead of D's Jacobian, and
-    averages where sums are taken here; the weights in the config are theirs on this scale.
+    averages where sums are taken here. β in the config is theirs on this scale, λ of their order.
 
     Args:
         code_weight: the weight β.
