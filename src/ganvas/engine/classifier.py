@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from ganvas.data import ImageData
-from ganvas.data.content import combine, writing_to
+from ganvas.data.content import combine
 from ganvas.engine.build import check_dataset, instantiate
 from ganvas.engine.settings import ClassifierSettings
 from ganvas.engine.targets import trusted_modules
@@ -138,7 +138,7 @@ def write_classifier(file: Path, trained: Trained, *, name: str, command: str) -
     """Write weights and, beside them, what they are as JSON; each whole or not at all.
 
     Raises:
-        DataError: if the folder can't be written.
+        OSError: if the folder can't be written.
     """
     content = safetensors.torch.save(trained.weights)
     note = {
@@ -152,10 +152,9 @@ def write_classifier(file: Path, trained: Trained, *, name: str, command: str) -
         "recipe": RECIPE,
         "packages": package_versions(),
     }
-    with writing_to(file.parent):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, content)
-        write_json(file.with_suffix(".json"), note)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(file, content)
+    write_json(file.with_suffix(".json"), note)
 
 
 def read_classifier(file: Path) -> dict[str, Tensor] | None:
@@ -217,7 +216,13 @@ def make_classifier(settings: ClassifierSettings, *, overrides: Sequence[str]) -
     if settings.out is not None:
         file = Path(settings.out).expanduser()
     kept = [o for o in overrides if not o.startswith(PLACES)]
-    write_classifier(file, trained, name=data.name, command=" ".join(["ganvas classifier", *kept]))
+    command = " ".join(["ganvas classifier", *kept])
+    try:
+        write_classifier(file, trained, name=data.name, command=command)
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: can't be written ({error.strerror}); choose another place by out="
+        ) from error
     return file, f"{data.name}: {describe(trained)}"
 
 

@@ -189,7 +189,8 @@ def _refused_override(
 ) -> str:
     if not typed:
         return "`=`: a key is missing before the equals sign"
-    if "No match in the defaults list" in str(error) and options(typed, search=search):
+    absent = "No match in the defaults list" in str(error)
+    if name == "train" and absent and options(typed, search=search):
         return _absent_group(typed, overrides, name, search)
     deeper = re.search(r"full_key: (\S+)", str(error.__cause__))
     return _unknown_key(typed, deeper[1] if deeper else typed, overrides, name, search)
@@ -213,7 +214,7 @@ def _unknown_key(
         node = node._get_node(part)
     keys = [str(k) for k in node] if isinstance(node, DictConfig) else []
     keys = [k for k in keys if not k.startswith("_")]
-    if not parents:
+    if not parents and name == "train":
         keys += [p.name for p in config_dir().iterdir() if p.is_dir()]
     hint = suggest(last, keys)
     if "did you mean" not in hint:

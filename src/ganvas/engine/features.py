@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from ganvas.data.content import file_lock
+from ganvas.data.content import file_lock, writing_to
 from ganvas.engine.classifier import (
     RECIPE,
     WEIGHTS_DIR,
@@ -92,8 +92,11 @@ def shipped_file(fingerprint: str) -> Path | None:
 
 def _train(data: ImageData, *, file: Path, cache_dir: str) -> dict[str, Tensor]:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"features: training a classifier of {data.name} once, about a minute …", end="")
+    console.print(
+        f"ganvas: features: training a classifier of {data.name} once, about a minute …", end=""
+    )
     trained = train_classifier(data, cache_dir=cache_dir)
-    write_classifier(file, trained, name=data.name, command="features=classifier")
+    with writing_to(file.parent):
+        write_classifier(file, trained, name=data.name, command="features=classifier")
     console.print(f" {describe(trained)}")
     return trained.weights
