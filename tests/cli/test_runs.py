@@ -171,6 +171,7 @@ def test_evaluations_are_appended(vae_copy: Path) -> None:
         "dataset": second["dataset_fingerprint"],
         "split": "val",
         "split_seed": 0,
+        "binarization": None,
         "num_images": 150,
         "batch_norm": "eval",
         "seed": 5,

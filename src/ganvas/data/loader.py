@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ganvas.data.augment import Augment, augment_batch
+from ganvas.data.binarization import Binarization, binarized, evaluation_draws, training_draws
 from ganvas.data.order import permutation
 from ganvas.types import Batch, ValueRange
 
@@ -75,16 +77,18 @@ class BatchLoader:
     generator; an incomplete last batch is dropped. `position()`, the number of batches consumed
     so far, is read when iteration starts: epoch = position // len, first batch = position % len,
     so that a run resumed in the middle of an epoch goes on with exactly the batches it misses.
-    Evaluation: file order, nothing dropped, padded or augmented; a short last batch may leave
-    ranks with no images, but every rank gets the same number of batches.
+    Evaluation: file order, nothing dropped, padded or augmented, pixels drawn by position in the
+    split; a short last batch may leave ranks with no images, but every rank gets the same number
+    of batches.
 
     Args:
         images: the split.
         share: global batch size and this rank's part in it.
         value_range: of the float images, e.g. (0, 1).
         device: where batches are wanted.
-        seed: of order and augmentation.
+        seed: of order, augmentation and binarisation.
         augment: for training images; None or inactive leaves them as they are.
+        binarization: of the images, after augmentation; None leaves them grey.
         position: batches consumed so far; None makes this an evaluation loader.
     """
 
@@ -97,6 +101,7 @@ class BatchLoader:
         device: torch.device,
         seed: int = 0,
         augment: Augment | None = None,
+        binarization: Binarization | None = None,
         position: Callable[[], int] | None = None,
     ) -> None:
         self.images = images
@@ -105,6 +110,7 @@ class BatchLoader:
         self.device = device
         self.seed = seed
         self.augment = augment if augment is not None and augment.active else None
+        self.binarization = binarization
         self._position = position
 
     def __len__(self) -> int:
@@ -124,19 +130,20 @@ class BatchLoader:
         for index in range(first, len(self)):
             start = index * self.share.batch_size
             chosen = order[start + offset : start + offset + size]
-            pixels = self.images.pixels.index_select(0, chosen)
-            if self.augment is not None:
-                pixels = augment_batch(
-                    pixels,
-                    augment=self.augment,
-                    seed=self.seed,
-                    step=epoch * len(self) + index,
-                    num_global=self.share.batch_size,
-                    offset=offset,
-                )
+            pixels = self._seen(chosen, step=epoch * len(self) + index)
             labels = self.images.labels
             y = None if labels is None else labels.index_select(0, chosen)
             yield self._batch(pixels, y, start=start, total=self.share.batch_size)
+
+    def _seen(self, chosen: Tensor, *, step: int) -> Tensor:
+        """The chosen training images as they are seen at `step`: augmented, then binarised."""
+        pixels = self.images.pixels.index_select(0, chosen)
+        key = {"seed": self.seed, "step": step}
+        cut = {"num_global": self.share.batch_size, "offset": self.share.offset}
+        if self.augment is not None:
+            pixels = augment_batch(pixels, augment=self.augment, **key, **cut)
+        draws = partial(training_draws, pixels, **key, **cut)
+        return binarized(pixels, self.binarization, draws=draws)
 
     def _epoch_order(self, epoch: int) -> Tensor:
         """The epoch's image indices, int64 `(M,)`, beside the pixels."""
@@ -156,7 +163,10 @@ class BatchLoader:
             mine = slice(low, min(low + self.share.size, stop))
             chosen = mine if members is None else members[mine]
             y = None if labels is None else labels[chosen].clone()
-            yield self._batch(pixels[chosen], y, start=start, total=stop - start)
+            grey = pixels[chosen]
+            draws = partial(evaluation_draws, grey, start=low)
+            seen = binarized(grey, self.binarization, draws=draws)
+            yield self._batch(seen, y, start=start, total=stop - start)
 
     def _batch(self, pixels: Tensor, labels: Tensor | None, *, start: int, total: int) -> Batch:
         if pixels.device != self.device:

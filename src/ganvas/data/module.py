@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ganvas.data.augment import parse_augment
+from ganvas.data.binarization import checked_binarization
 from ganvas.data.content import Decoded, ReadsTolerantly, combine, source_fingerprint
 from ganvas.data.factors import split_factors
 from ganvas.data.loader import BatchLoader, Images, Share
@@ -42,6 +43,7 @@ class ImageData:
         val_size: validation images, a count or a fraction of train in (0, 1); 0 for none.
         on_error: "raise", or "skip" to leave out unreadable files, counted in `skipped`.
         augment: `{flip, crop_padding}` for training batches, see `Augment`.
+        binarization: "dynamic" or "threshold", see `Binarization`; None leaves images grey.
         max_train: at most this many training images; None for all.
         cache_dir: where decoded images are kept; None keeps them in memory only.
         name: of the data set, for messages.
@@ -59,6 +61,7 @@ class ImageData:
         val_size: float = 0,
         on_error: str = "raise",
         augment: Mapping[str, Any] | None = None,
+        binarization: str | None = None,
         max_train: int | None = None,
         cache_dir: str | Path | None = None,
         name: str = "dataset",
@@ -72,6 +75,7 @@ class ImageData:
             raise ConfigError(f"dataset.on_error: must be raise or skip, got {on_error!r}")
         self.on_error = on_error
         self.augment = parse_augment(augment)
+        self.binarization = checked_binarization(binarization)
         self.name = name
         self._cache = None if cache_dir is None else Path(cache_dir).expanduser() / "datasets"
         self._store: Store | None = None
@@ -87,7 +91,8 @@ class ImageData:
     def num_classes(self) -> int | None:
         """Number of classes, or None for unlabelled data (or labels not read before `prepare`)."""
         declared = self.source.num_classes
-        return self._store.num_classes if declared is None and self._store else declared
+        found = self._store.num_classes if declared is None and self._store else declared
+        return found or None
 
     @property
     def num_train(self) -> int | None:
@@ -106,7 +111,7 @@ class ImageData:
     def fingerprint(self) -> str:
         """Identity of the decoded images: the raw content and everything done to it.
 
-        Splits, batches and augmentation are not part of it (the config has them).
+        Splits, batches, augmentation and binarisation are not part of it (the config has them).
         """
         memo = None if self._cache is None else self._cache / "hashes"
         content = source_fingerprint(self.source, memo_dir=memo)
@@ -176,7 +181,7 @@ class ImageData:
         Args:
             split: "train", "val" or "test".
             value_range: of the float images.
-            seed: of order and augmentation; of no effect on val and test.
+            seed: of order, augmentation and binarisation; of no effect on val and test.
             rank: of this process.
             world_size: number of processes.
             device: where the batches are wanted.
@@ -205,6 +210,7 @@ class ImageData:
             device=target,
             seed=seed,
             augment=self.augment if training else None,
+            binarization=self.binarization,
             position=position if training else None,
         )
 

@@ -87,6 +87,7 @@ def _protocol(settings: EvaluateSettings, data: Any, *, num: int) -> dict[str, A
         "dataset": data.fingerprint,
         "split": settings.split,
         "split_seed": data.split_seed,
+        "binarization": data.binarization,
         "num_images": num,
         "batch_norm": "eval",
         "seed": settings.seed,
