@@ -68,6 +68,7 @@ class ConditionalVAE(VAE):
         super().__init__(image_shape=image_shape, network=network, **model)
         self.num_classes = num_classes
         self.label_plane = nn.Embedding(num_classes, image_shape[1] * image_shape[2])
+        nn.init.normal_(self.label_plane.weight, std=0.1)  # at 1 they would drown the image
 
     def networks(self) -> Mapping[str, nn.Module]:
         """Encoder, decoder and the embedding of labels."""
