@@ -71,11 +71,15 @@ def layers(model: GenerativeModule, data: ImageData) -> list[Layer]:
 
 
 def estimated_mib(model: GenerativeModule, found: list[Layer], *, batch_size: int) -> float:
-    """Weights, gradients, two Adam moments and one batch's activations, in MiB of float32."""
+    """Weights, gradients, two Adam moments, buffers and one batch's activations, in MiB.
+
+    All is float32 but buffers, which have their own type.
+    """
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     fixed = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     activations = batch_size * sum(layer.num_values for layer in found)
-    return (4 * trained + fixed + activations) * BYTES / 2**20
+    buffers = sum(buffer.nbytes for buffer in model.buffers())
+    return ((4 * trained + fixed + activations) * BYTES + buffers) / 2**20
 
 
 def print_check(checked: Checked, *, console: Console) -> None:

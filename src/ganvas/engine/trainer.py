@@ -141,10 +141,19 @@ def _no_handlers() -> None:
     """Signals are the business of `engine.signals`."""
 
 
+class Ranks(DDPStrategy):
+    """Several processes with one model; one that has nothing to train is left unwrapped."""
+
+    def configure_ddp(self) -> None:
+        """Torch's wrapper exchanges gradients, and refuses a model without any."""
+        if self.model is not None and any(p.requires_grad for p in self.model.parameters()):
+            super().configure_ddp()
+
+
 def _strategy(settings: TrainerSettings, *, automatic: bool) -> Any:
     if settings.devices * settings.num_nodes == 1:
         return "auto"
-    return DDPStrategy(
+    return Ranks(
         find_unused_parameters=not automatic,  # each side of a game leaves the other's out
         process_group_backend="nccl" if on_gpu(settings) else "gloo",
     )

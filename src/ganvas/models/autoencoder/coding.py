@@ -21,10 +21,11 @@ class EncoderDecoder(TypedDict):
     decoder: Decoder
 
 
-class Coding(GenerativeModule):
+class CodingNetworks(GenerativeModule):
     """Abstract: encoder, decoder and the distance between image and reconstruction.
 
-    To be combined with a base that trains it: `class Autoencoder(Coding, AutomaticModule)`.
+    How a code becomes an image is left to the subclass: `Coding`, where the code is all that the
+    decoder needs.
 
     Args:
         latent_dim: width Z of the code.
@@ -55,13 +56,21 @@ class Coding(GenerativeModule):
         """Encoder and decoder."""
         return {"encoder": self.encoder, "decoder": self.decoder}
 
-    def reconstruction_terms(self, x: Tensor, code: Tensor) -> LossTerms:
-        """The distance of images `(B, C, H, W)` from what their codes `(B, Z)` are decoded to."""
-        return self.loss(AutoencoderOutputs(code, self.decoder(code)), x, step=self.step)
-
     def encode(self, x: Tensor) -> Tensor:
         """Images `(B, C, H, W)` in [0, 1] to codes `(B, Z)`."""
         return self.encoder(x)
+
+
+class Coding(CodingNetworks):
+    """Abstract: an image is encoded, and decoded from its code alone.
+
+    To be combined with a base that trains it: `class Autoencoder(Coding, AutomaticModule)`. The
+    arguments are those of `CodingNetworks`.
+    """
+
+    def reconstruction_terms(self, x: Tensor, code: Tensor) -> LossTerms:
+        """The distance of images `(B, C, H, W)` from what their codes `(B, Z)` are decoded to."""
+        return self.loss(AutoencoderOutputs(code, self.decoder(code)), x, step=self.step)
 
     def decode(self, z: Tensor) -> Tensor:
         """Codes `(B, Z)` to images `(B, C, H, W)` in [0, 1]."""
