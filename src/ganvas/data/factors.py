@@ -21,9 +21,10 @@ def factor_grid(sizes: Sequence[int]) -> np.ndarray:
 
 
 def tenth(num: int, *, split: Split, name: str) -> np.ndarray:
-    """Sorted indices of the images of a split: test is the tenth that comes first in hash order.
+    """Indices of the images of a split, the first tenth of all in hash order being test.
 
-    The order is that of SHA-256("<name>/<index>"), so no seed has a part in it.
+    The order is that of SHA-256("<name>/<index>"): no seed has a part in it, and the first images
+    of a split are as mixed as all of them, though a grid of factors is sorted.
 
     Args:
         num: images in all.
@@ -32,7 +33,7 @@ def tenth(num: int, *, split: Split, name: str) -> np.ndarray:
     """
     order = np.array(hash_order([f"{name}/{index}" for index in range(num)]), dtype=np.int64)
     num_test = share(TEST_SHARE, num=num)
-    return np.sort(order[:num_test] if split == "test" else order[num_test:])
+    return order[:num_test] if split == "test" else order[num_test:]
 
 
 def split_factors(

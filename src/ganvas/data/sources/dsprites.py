@@ -38,7 +38,7 @@ class DSprites:
 
     Factors are the file's `latents_classes` without the colour, which has one value: shape (the
     class label), scale, orientation, x and y. The pixels 0 and 1 become 0 and 255. The test split
-    is a tenth chosen by a hash of the index.
+    is a tenth; it and the order of the images are chosen by a hash.
 
     Only the arrays `imgs` and `latents_classes` are read; the file's `metadata` is a pickle and
     stays unopened. Images are decompressed in chunks, so that the most memory used is that of one
@@ -121,11 +121,11 @@ class DSprites:
             warnings.warn(f"dSprites: {_NUM} images expected, {len(rows)} found", stacklevel=2)
         kept = tenth(len(rows), split=split, name="dsprites")
         images = np.empty((len(kept), *self.image_shape), dtype=np.uint8)
-        first = 0
+        sorter, first = np.argsort(kept), 0
         for chunk in self._chunks(len(rows)):
-            low, high = np.searchsorted(kept, (first, first + len(chunk)))
-            chosen = 255 * chunk[kept[low:high] - first, None]
-            images[low:high] = fit_arrays(chosen, side=self._side)
+            low, high = np.searchsorted(kept, (first, first + len(chunk)), sorter=sorter)
+            mine = sorter[low:high]
+            images[mine] = fit_arrays(255 * chunk[kept[mine] - first, None], side=self._side)
             first += len(chunk)
         return images, rows[kept, 0]
 

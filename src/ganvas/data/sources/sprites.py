@@ -56,8 +56,7 @@ SHAPES = {"square": _square, "ellipse": _ellipse, "heart": _heart}
 class Sprites:
     """White or coloured shapes on black, one image for each combination of known factors.
 
-    After dSprites (Matthey et al. 2017), drawn by ourselves with soft edges. Factors, the last
-    one changing fastest from image to image:
+    After dSprites (Matthey et al. 2017), drawn by ourselves with soft edges. Factors:
 
     - shape: the class label. All shapes have the same area at the same scale;
     - scale: factor on lengths, evenly from 0.5 to 1 (there the square's side is 5/16 of the image);
@@ -66,7 +65,7 @@ class Sprites:
     - hue, only where `hues` is given: 360°/n · k, fully saturated.
 
     A factor with one value takes the middle of its range (orientation and hue: 0). The test split
-    is a tenth chosen by a hash of the index.
+    is a tenth; it and the order of the images are chosen by a hash.
 
     A pixel is the share of its 8×8 samples that lie in the shape, rounded to 8 bits. Only
     additions, products, quotients, roots and comparisons of doubles have a part in it, which
@@ -148,13 +147,14 @@ class Sprites:
         kept = self._members(split)
         colours = _colours(self._sizes.get("hue"))
         images = np.empty((len(kept), *self.image_shape), dtype=np.uint8)
-        first = 0
+        sorter, first = np.argsort(kept), 0
         for hits in self._drawn():
             size = len(hits) * len(colours)
-            low, high = np.searchsorted(kept, (first, first + size))
-            place, colour = np.divmod(kept[low:high] - first, len(colours))
+            low, high = np.searchsorted(kept, (first, first + size), sorter=sorter)
+            mine = sorter[low:high]
+            place, colour = np.divmod(kept[mine] - first, len(colours))
             levels = hits[place, None] * colours[colour, :, None, None] / _SAMPLES**2
-            images[low:high] = np.floor(levels + 0.5)
+            images[mine] = np.floor(levels + 0.5)
             first += size
         return images, self.factors(split)[:, 0]
 
