@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -27,6 +28,8 @@ class WAE(Autoencoder):
     Raises:
         ValueError: if λ is below 0.
     """
+
+    higher_is_better: ClassVar[Mapping[str, bool]] = {**Autoencoder.higher_is_better, "mmd": False}
 
     def __init__(self, *, mmd_weight: float, kernel: Kernel, **autoencoder: Any) -> None:
         super().__init__(**autoencoder)
