@@ -116,7 +116,7 @@ def test_the_whole_data_set_gives_the_aggregate_exactly() -> None:
     assert (part.total_correlation - got.total_correlation).abs().max() > 0.01
 
 
-def test_minibatch_weighted_is_equation_6() -> None:
+def test_minibatch_weighted_is_its_formula() -> None:
     outputs = drawn_outputs(5, 2)
     num_train = 30
     got = rate_parts(

@@ -41,9 +41,9 @@ def pairwise_log_density(z: Tensor, posterior: GaussianPosterior) -> Tensor:
 
 
 def weighted_log_weights(batch: int, num_train: int, *, like: Tensor) -> Tensor:
-    """Minibatch-weighted sampling: log 1/(N·B) for every pair, `(B, B)` (Chen et al. 2018, eq. 6).
+    """Minibatch-weighted sampling: log 1/(N·B) for every pair, `(B, B)`.
 
-    A lower bound in expectation; its constant shifts the three parts (the total correlation by
+    Chen et al. 2018, appendix C.1. A lower bound in expectation; its constant shifts the three parts (the total correlation by
     (Z − 1)·log N against the plain mean over the batch) and no gradient.
     """
     return like.new_full((batch, batch), -math.log(num_train * batch))
@@ -97,7 +97,7 @@ class TotalCorrelationLoss(VAELoss):
         alpha: weight of the mutual information.
         beta: weight of the total correlation.
         gamma: weight of the dimension-wise KL.
-        estimator: "minibatch_weighted" (eq. 6) or "minibatch_stratified" (appendix C.2).
+        estimator: "minibatch_weighted" (appendix C.1) or "minibatch_stratified" (C.2).
         num_train: number N of training images; the data set tells it.
 
     Raises:
