@@ -100,22 +100,19 @@ class VAEGAN(LatentVariable, AdversarialModule):
         """Encoder and decoder."""
         return {"generator": [self.encoder, self.decoder]}
 
-    def fakes(self, batch: Batch, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstructions from codes `(B, Z)`, held fixed, and images of codes from the prior."""
-        return self.decode(z.detach()), self.decode(self.noise(batch, self.latent_dim, use=1))
+    def prior_images(self, batch: Batch) -> Tensor:
+        """As many images `(B, C, H, W)` as the batch has, of codes from the prior."""
+        return self.decode(self.codes_from(lambda width: self.noise(batch, width, use=1)))
 
     def critic_terms(self, batch: Batch) -> LossTerms:
         """The critic's loss, and its mean logits on the three kinds of image."""
         with torch.no_grad():
             z = self.posterior(batch.x).sample(self.noise(batch, self.latent_dim))
-            fakes = self.fakes(batch, z)
-        real, *fake = [self.critic(images) for images in (batch.x, *fakes)]
+            made, sampled = self.decode(z), self.prior_images(batch)
+        logits = [self.critic(images) for images in (batch.x, made, sampled)]
+        loss = torch.stack([self.loss.critic(logits[0], fake) for fake in logits[1:]]).mean()
         names = ("real_logit", "reconstruction_logit", "sample_logit")
-        logits = (real, *fake)
-        return LossTerms(
-            torch.stack([self.loss.critic(real, logit) for logit in fake]).mean(),
-            {name: logit.mean() for name, logit in zip(names, logits, strict=True)},
-        )
+        return LossTerms(loss, {n: v.mean() for n, v in zip(names, logits, strict=True)})
 
     def generator_terms(self, batch: Batch) -> LossTerms:
         """The sum whose gradient is the encoder's and the decoder's, each its own."""
@@ -125,7 +122,8 @@ class VAEGAN(LatentVariable, AdversarialModule):
         features = self.critic.features(self.likelihood.mean(decoded)).float()
         target = self.critic.features(batch.x).float()
         distance = 0.5 * (target - features).square().sum(1).mean()
-        game = [self.loss.generator(self.critic(fake)) for fake in self.fakes(batch, z)]
+        fakes = (self.decode(z.detach()), self.prior_images(batch))
+        game = [self.loss.generator(self.critic(fake)) for fake in fakes]
         adversarial = torch.stack(game).mean()
         rate = self.rate(posterior, z).mean()
         distortion = -self.likelihood.log_prob(batch.x, decoded.detach()).mean()
