@@ -16,7 +16,8 @@ class DenoisingAutoencoder(Coding, AutomaticModule):
     Vincent et al. 2008 (ICML), sec. 2.3; 2010 (JMLR 11), sec. 3. Each image is corrupted anew at
     each step; in evaluation it is always corrupted in the same way. `encode` and `reconstruct`
     take their images as given: `reconstruct(corrupted)` denoises, and `reconstruction_mse` is the
-    error on clean images, unlike the loss.
+    error on clean images, unlike the loss. It can be the larger one: clean images are as foreign
+    to a network that only saw corrupted ones as these are to a plain autoencoder.
 
     Deviation: one autoencoder trained end to end, no stacking; encoder and decoder share no
     weights.

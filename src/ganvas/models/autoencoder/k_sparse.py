@@ -19,8 +19,9 @@ class KSparseAutoencoder(Coding, AutomaticModule):
     value and not by magnitude, and all others set to 0. Gradients pass through kept units alone.
     In evaluation α·k units are kept (rounded), in `encode` and `reconstruct` as in the loss.
 
-    Deviation: encoder and decoder share no weights, and k is the same from the first step on,
-    where the paper lowers it over the first epochs if k is small.
+    Deviation: encoder and decoder share no weights, and k is the same from the first step on. The
+    paper lowers it over the first epochs where k is small; without that, many units of a wide code
+    never come to be kept.
 
     Args:
         k: units kept in training.
