@@ -51,6 +51,8 @@ def test_wheel_holds_every_config_and_the_typing_mark(wheel: Path) -> None:
     assert configs
     assert {f"ganvas/conf/{name}" for name in configs} <= names
     assert "ganvas/py.typed" in names
+    shipped = {f"ganvas/weights/{name}" for name in ("digits", "mnist")}
+    assert {f"{name}.{kind}" for name in shipped for kind in ("json", "safetensors")} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

@@ -23,7 +23,8 @@ class DFCVAE(VAE):
 
     Deviation: any frozen network of images in [0, 1] in place of VGG-19; the paper's λ = 0.5 suits
     VGG's features of images in 0..255, which are larger by orders of magnitude than those of a
-    classifier of images in [0, 1].
+    classifier of images in [0, 1]. The decoder is any; the paper's upsamples by nearest neighbours,
+    and without that reconstructions show a fine checker texture.
 
     Args:
         features: the frozen network.
