@@ -43,8 +43,9 @@ def pairwise_log_density(z: Tensor, posterior: GaussianPosterior) -> Tensor:
 def weighted_log_weights(batch: int, num_train: int, *, like: Tensor) -> Tensor:
     """Minibatch-weighted sampling: log 1/(N·B) for every pair, `(B, B)`.
 
-    Chen et al. 2018, appendix C.1. A lower bound in expectation; its constant shifts the three parts (the total correlation by
-    (Z − 1)·log N against the plain mean over the batch) and no gradient.
+    Chen et al. 2018, appendix C.1. A lower bound of log q(z) in expectation. Its constant shifts
+    the three parts (the total correlation by (Z − 1)·log N against the plain mean over the batch)
+    and no gradient.
     """
     return like.new_full((batch, batch), -math.log(num_train * batch))
 
