@@ -75,8 +75,8 @@ class DSprites:
 
     @property
     def recipe(self) -> str:
-        """Name and side."""
-        return f"dSprites {self._side}"
+        """Name, side and size of the test split."""
+        return f"dSprites {self._side} {TEST_SHARE}"
 
     def count(self, split: Split) -> int | None:
         """Known in advance: 663,552 and 73,728."""

@@ -9,13 +9,13 @@ from itertools import product
 import numpy as np
 
 from ganvas.data.content import combine
-from ganvas.data.factors import factor_grid, tenth
+from ganvas.data.factors import TEST_SHARE, factor_grid, tenth
 from ganvas.data.options import whole
 from ganvas.errors import ConfigError
 from ganvas.types import ImageShape, Split
 
 _VERSION = 1
-"""Raise it when the same recipe would be drawn to other pixels."""
+"""Raise it when the same recipe would give other pixels, or the images in another order."""
 
 _SAMPLES = 8
 """Samples per pixel and axis: 64 levels of coverage, positions in steps of 1/8 pixel."""
@@ -134,8 +134,8 @@ class Sprites:
         return len(self._members(split))
 
     def fingerprint(self) -> str:
-        """Hash of the recipe: all that decides the pixels."""
-        recipe = f"{self._side} {self._sizes} {_SAMPLES} {_SINE_STEPS}"
+        """Hash of the recipe: all that decides pixels and splits."""
+        recipe = f"{self._side} {self._sizes} {_SAMPLES} {_SINE_STEPS} {TEST_SHARE}"
         return combine("sprites", str(_VERSION), recipe, *self._shapes)
 
     def factors(self, split: Split) -> np.ndarray:
