@@ -29,7 +29,7 @@ def overrides(model: str, runs_dir: Path) -> list[str]:
     return [
         f"model={model}",
         "dataset=digits",
-        "dataset.max_train=40",
+        "dataset.max_train=160",
         "dataset.val_size=10",
         "dataset.batch_size=10",
         "trainer=cpu",

@@ -37,13 +37,11 @@ class Row:
         name: of the row and of its files.
         overrides: of `ganvas train`.
         note: shown under the table.
-        marked: whether its likelihood is another one, so that its nats do not compare.
     """
 
     name: str
     overrides: tuple[str, ...]
     note: str = ""
-    marked: bool = False
 
     @property
     def command(self) -> str:
@@ -78,7 +76,6 @@ def read_tables() -> dict[str, list[Row]]:
                 (*row["overrides"], *([] if row.get("own_width") else table["overrides"]),
                  f"trainer.max_steps={row.get('steps', study['steps'])}", *study["common"]),
                 row.get("note", ""),
-                row.get("marked", False),
             )
             for name, row in table["rows"].items()
         ]  # fmt: skip

@@ -46,7 +46,7 @@ MISSPELT = {
     "model=vea": "model=vea: no such model; did you mean `vae`?",
     "loss=elbow": "loss=elbow: no such loss; did you mean `elbo`?",
     "trainer=gpus": "trainer=gpus: no such trainer; did you mean `gpu`?",
-    "optimizer=rmsprop": f"optimizer=rmsprop: no such optimizer; there are: {names('optimizer')}",
+    "optimizer=xyz": f"optimizer=xyz: no such optimizer; there are: {names('optimizer')}",
     "model=null": (f"model=null: not the name of a model; there are: {names('model')}"),
     "model=": f"model=: no such model; there are: {names('model')}",
     "model=vae,ae": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
@@ -46,6 +46,8 @@ class DIPLoss(VAELoss):
     Raises:
         ValueError: for another variant, or a weight below 0.
     """
+
+    standard_normal_prior: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ganvas.schedules import as_schedule
 from ganvas.types import GaussianPosterior, LossTerms
@@ -40,7 +40,13 @@ class VAELoss(ABC):
 
     Every objective reports `distortion`, `rate` and `elbo = −distortion − rate` in nats per image;
     no weight is ever in them.
+
+    Attributes:
+        standard_normal_prior: whether its mathematics holds for the prior N(0, I) alone; a model
+            with another prior refuses it then.
     """
+
+    standard_normal_prior: ClassVar[bool] = False
 
     def __call__(self, outputs: VAEOutputs, *, step: int) -> LossTerms:
         """The objective at `step`, with the three parts that all VAEs share."""

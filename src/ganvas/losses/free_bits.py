@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ganvas.losses.divergences import standard_normal_kl_per_dim
 from ganvas.losses.elbo import VAELoss, VAEOutputs
@@ -27,6 +27,8 @@ class FreeBitsLoss(VAELoss):
     Raises:
         ValueError: if it is below 0.
     """
+
+    standard_normal_prior: ClassVar[bool] = True
 
     def __init__(self, *, free_bits: float) -> None:
         if not free_bits >= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
@@ -104,6 +104,8 @@ class TotalCorrelationLoss(VAELoss):
     Raises:
         ValueError: for another estimator, a weight below 0, or fewer than 2 training images.
     """
+
+    standard_normal_prior: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -20,6 +20,9 @@ from ganvas.types import Batch, ImageShape, LossTerms
 class FeatureCritic(nn.Module):
     """Images `(B, C, H, W)` to logits `(B,)` by way of F features: Dis_l, then a linear head.
 
+    The features of an image have mean 0 and variance 1: a distance between two images does not
+    depend on how far the critic has grown its weights, and is 2·F on average for unlike ones.
+
     Args:
         critic: factory of the network from images to features.
         image_shape: (C, H, W).
@@ -28,7 +31,8 @@ class FeatureCritic(nn.Module):
 
     def __init__(self, critic: Encoder, *, image_shape: ImageShape, num_features: int) -> None:
         super().__init__()
-        self.features = critic(image_shape=image_shape, num_outputs=num_features)
+        features = critic(image_shape=image_shape, num_outputs=num_features)
+        self.features = nn.Sequential(features, nn.LayerNorm(num_features, elementwise_affine=False))
         self.head = nn.Linear(num_features, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,8 +54,9 @@ class VAEGAN(LatentVariable, AdversarialModule):
     the game on decode(z) with z held fixed. `distortion`, `rate` and `elbo` are measured with the
     pixel likelihood, which nothing is trained on (not even its own scale).
 
-    Deviations: L_f is on the critic's last hidden layer, which is dense; the two kinds of fake
-    count half each, so that real and fake weigh alike.
+    Deviations: L_f is on the critic's last hidden layer, dense and layer-normalised, where the
+    paper has a batch-normalised convolution; the two kinds of fake count half each, so that
+    real and fake weigh alike.
 
     Args:
         gamma: γ.

@@ -48,7 +48,8 @@ class VampVAE(VAE):
         model: arguments of `VAE`.
 
     Raises:
-        ValueError: if there is no pseudo-input, or the standard deviation is not positive.
+        ValueError: if there is no pseudo-input, the standard deviation is not positive, or the
+            objective holds for the prior N(0, I) alone.
     """
 
     def __init__(
@@ -64,6 +65,11 @@ class VampVAE(VAE):
             raise ValueError(
                 f"num_pseudo_inputs must be at least 1, got {num_pseudo_inputs}; "
                 "for a fixed prior use model=vae"
+            )
+        if self.loss.standard_normal_prior:
+            raise ValueError(
+                f"{type(self.loss).__name__} is written for the prior N(0, I), and this model "
+                "learns its own; choose loss=elbo, capacity or info"
             )
         if pseudo_input_std <= 0:
             raise ValueError(
