@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,3 +68,9 @@ def test_commands_are_found() -> None:
         ["train", "model=vae", "loss.beta=4"],
         ["train", "-m", "seed=0,1"],
     ]
+
+
+def test_the_tables_of_methods_are_the_recorded_results() -> None:
+    study = ROOT / "experiments" / "methods" / "run.py"
+    done = subprocess.run([sys.executable, str(study), "--check"], cwd=ROOT, check=False)
+    assert done.returncode == 0, f"write them with: python {study.relative_to(ROOT)} --write"

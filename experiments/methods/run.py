@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -93,14 +94,14 @@ def train(row: Row) -> bool:
     """Train in a process of its own, then keep figures and pictures; whether it went well."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", "ganvas", "train", *row.overrides, "trainer.progress_bar=false",
-             f"paths.runs_dir={folder}"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        command = [sys.executable, "-m", "ganvas", "train", *row.overrides]
+        command += ["trainer.progress_bar=false", f"paths.runs_dir={folder}"]
+        with (Path(folder) / "output").open("w") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+            _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
-        if done.returncode:
-            print(f"{row.name}: exit {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        if code := os.waitstatus_to_exitcode(status):
+            print(f"{row.name}: exit {code}\n{(Path(folder) / 'output').read_text()}")
             return False
         run = next(Path(folder).glob("*/*/run.json")).parent
         record = json.loads((run / "run.json").read_text(encoding="utf-8"))
@@ -110,6 +111,7 @@ def train(row: Row) -> bool:
             "command": row.command,
             "steps": next(iter(final.values()))["step"],
             "seconds": round(wall, 1),
+            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
             "commit": (record["git"] or {}).get("sha"),
             "test": {name: entry["value"] for name, entry in final.items()},
         }
@@ -215,7 +217,7 @@ def draw(shown: list[Row]) -> None:
     import matplotlib.pyplot as plt
     from PIL import Image
 
-    figure, axes = plt.subplots(len(shown), 1, figsize=(10, 0.36 * len(shown) + 0.4), dpi=110,
+    figure, axes = plt.subplots(len(shown), 1, figsize=(10, 0.29 * len(shown) + 0.35), dpi=110,
                                 squeeze=False)  # fmt: skip
     for i, (row, axis) in enumerate(zip(shown, axes[:, 0], strict=True)):
         with Image.open(row.picture) as strip:
