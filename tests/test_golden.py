@@ -18,7 +18,7 @@ import torch
 
 import ganvas
 
-MODELS = ("ae", "vae", "gan")
+MODELS = ("ae", "vae", "gan", "vq_vae", "iwae", "beta_tc_vae", "factor_vae")
 STEPS = 12
 FOLDER = Path(__file__).parent / "golden"
 
