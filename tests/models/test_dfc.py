@@ -76,6 +76,15 @@ def test_perceptual_term_by_hand() -> None:
     torch.testing.assert_close(model.perceptual(x, image), torch.stack(expected))
 
 
+def test_the_image_that_is_judged_is_decoded_from_the_sampled_code() -> None:
+    model, batch = dfc(), Batch(images(5))
+    z = model.posterior(batch.x).sample(model.noise(batch, 3))
+    expected = model.perceptual(batch.x, model.decode(z)).mean()
+    torch.testing.assert_close(model.loss_terms(batch).parts["perceptual"], expected)
+    of_means = model.perceptual(batch.x, model.reconstruct(batch.x)).mean()
+    assert not torch.isclose(of_means, expected, rtol=1e-3)
+
+
 @pytest.mark.parametrize("pixels", [0.0, 1.0])
 def test_the_objective_is_the_loss_and_the_weighted_term(pixels: float) -> None:
     model = dfc(weight=10.0, pixels=pixels)

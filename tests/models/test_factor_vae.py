@@ -132,6 +132,18 @@ def test_the_critics_loss_is_the_cross_entropy_of_both_kinds() -> None:
     assert model.critic_terms(batch).total.item() == pytest.approx(expected)
 
 
+def test_the_critics_loss_is_less_if_codes_of_the_joint_have_the_higher_logit() -> None:
+    """As the generator's term wants it: the logit is log q(z) − log ∏ q(z_j)."""
+    losses = {}
+    for rho in (0.8, -0.8):
+        model: Any = factor_vae(latent_dim=2)
+        model.encoder, model.critic = FirstPixels(), LogRatio(rho)
+        pixels = normal(2000, 16)
+        pixels[:, 1] = 0.8 * pixels[:, 0] + 0.6 * pixels[:, 1]
+        losses[rho] = model.critic_terms(Batch(pixels.view(-1, *SHAPE))).total.item()
+    assert losses[0.8] < math.log(2) < losses[-0.8]
+
+
 def test_gamma_zero_is_the_vae_to_the_bit() -> None:
     model, plain, batch = factor_vae(gamma=0.0), vae(), Batch(images(5))
     for name in ("encoder", "decoder"):
@@ -153,6 +165,13 @@ def test_gamma_weighs_the_estimate_alone() -> None:
     terms = factor_vae(gamma=3.0).generator_terms(batch)
     expected = -terms.parts["elbo"] + 3.0 * terms.parts["total_correlation"]
     torch.testing.assert_close(terms.total, expected)
+
+
+def test_the_estimate_is_of_the_sampled_codes() -> None:
+    model, batch = factor_vae(), Batch(images(5))
+    outputs, parts = model.outputs(batch), model.generator_terms(batch).parts
+    assert torch.equal(parts["total_correlation"], model.critic(outputs.z).mean())
+    assert not torch.isclose(parts["total_correlation"], model.critic(outputs.posterior.mu).mean())
 
 
 def test_each_side_trains_its_own_networks() -> None:

@@ -50,6 +50,16 @@ def test_one_sample_is_the_sampled_elbo_under_the_same_noise(gradient: str) -> N
         assert torch.equal(got.parts[name], parts[name]), name
 
 
+def test_the_distortion_is_the_mean_over_all_codes() -> None:
+    model, batch = iwae(4), Batch(images(6))
+    noise = model.noise(batch, 4, WIDTH)
+    log_likelihood, _ = model.log_weights(batch.x, model.posterior(batch.x), noise)
+    parts = model.loss_terms(batch).parts
+    assert log_likelihood.shape == (6, 4)
+    torch.testing.assert_close(parts["distortion"], -log_likelihood.mean())
+    assert torch.equal(parts["elbo"], -parts["distortion"] - parts["rate"])
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 4])
 def test_the_bound_grows_with_the_number_of_samples(seed: int) -> None:
     x = images(1).expand(2000, -1, -1, -1)  # 2000 draws of noise for one image

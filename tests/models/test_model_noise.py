@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ganvas.models.base import mean_parts
+from ganvas.schedules import LinearSchedule
 from ganvas.types import Batch
 from models.tiny import batches, equal, fit, gan, images, vae, weights
 
@@ -34,19 +35,38 @@ def test_two_ranks_losses_average_to_one_ranks() -> None:
     torch.testing.assert_close((halves[0] + halves[1]) / 2, whole)
 
 
-def test_training_noise_changes_with_seed_and_step_and_not_with_position() -> None:
+@pytest.mark.parametrize("use", [0, 1])
+def test_training_noise_changes_with_seed_and_step_and_not_with_position(use: int) -> None:
     model, batch = vae().train(), Batch(images(4), start=0)
-    first = model.noise(batch, 2)
-    assert torch.equal(model.noise(Batch(images(4), start=8), 2), first)
+    first = model.noise(batch, 2, use=use)
+    assert torch.equal(model.noise(Batch(images(4), start=8), 2, use=use), first)
     model.counters["step"] = 1
-    second = model.noise(batch, 2)
+    second = model.noise(batch, 2, use=use)
     model.counters["step"] = 0
     model.seed = 1
-    third = model.noise(batch, 2)
+    third = model.noise(batch, 2, use=use)
     model.seed = 0
-    assert torch.equal(model.noise(batch, 2), first)
+    assert torch.equal(model.noise(batch, 2, use=use), first)
+    assert not torch.equal(model.noise(batch, 2, use=use + 1), first)
     assert not torch.equal(first, second)
     assert not torch.equal(first, third)
+
+
+def test_codes_of_the_prior_have_noise_of_their_own() -> None:
+    model = vae().train()
+    outputs = model.outputs(Batch(images(500)))
+    posterior = outputs.posterior
+    noise = (outputs.z - posterior.mu) / (0.5 * posterior.log_var).exp()
+    both = torch.corrcoef(torch.stack([noise.flatten(), outputs.draw_prior().flatten()]))
+    assert both[0, 1].abs() < 0.1
+
+
+def test_the_objective_is_the_one_of_the_models_step() -> None:
+    model = vae(beta=LinearSchedule(start=0.0, end=1.0, steps=10))
+    for step in (0, 4, 10):
+        model.counters["step"] = step
+        parts = model.loss_terms(Batch(images(4))).parts
+        assert parts["beta"].item() == pytest.approx(step / 10)
 
 
 def test_evaluation_noise_changes_with_position_and_not_with_the_step() -> None:

@@ -99,6 +99,15 @@ def test_the_pixel_likelihood_is_measured_and_never_trained_on() -> None:
     assert values[0] != values[1]
 
 
+def test_the_critics_features_are_normalised_and_its_head_is_not_linear_in_them() -> None:
+    critic = vae_gan(num_features=50).critic
+    features = critic.features(100 * images(6))
+    torch.testing.assert_close(features.mean(1), torch.zeros(6), rtol=0, atol=1e-5)
+    torch.testing.assert_close(features.var(1, correction=0), torch.ones(6), rtol=1e-3, atol=0)
+    bent = torch.where(features > 0, features, 0.2 * features)
+    torch.testing.assert_close(critic(100 * images(6)), critic.head(bent).squeeze(1))
+
+
 def test_the_critic_sees_images_reconstructions_and_samples() -> None:
     model, batch = vae_gan(), Batch(images(6))
     terms = model.critic_terms(batch)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from ganvas.nn.gather import gathered
 from ganvas.nn.quantizer import Quantizer, perplexity, straight_through, usage
 
 
@@ -64,8 +65,9 @@ def test_the_gradient_passes_the_quantiser_untouched() -> None:
     assert not torch.allclose(got, of_z)
 
 
-def test_the_codebook_moves_as_computed_by_hand() -> None:
-    part, z = quantizer(), maps()
+@pytest.mark.parametrize("epsilon", [1e-5, 0.5])
+def test_the_codebook_moves_as_computed_by_hand(epsilon: float) -> None:
+    part, z = quantizer(epsilon=epsilon), maps()
     size, total = part.cluster_size.clone(), part.cluster_sum.clone()
     for seed in (1, 5):
         z = maps(seed=seed)
@@ -77,7 +79,7 @@ def test_the_codebook_moves_as_computed_by_hand() -> None:
             size[i] = 0.9 * size[i] + 0.1 * len(mine)
             total[i] = 0.9 * total[i] + 0.1 * mine.sum(0)
         whole = size.sum()
-        smoothed = (size + 1e-5) / (whole + 6e-5) * whole
+        smoothed = (size + epsilon) / (whole + 6 * epsilon) * whole
         torch.testing.assert_close(part.cluster_size, size)
         torch.testing.assert_close(part.codebook, total / smoothed[:, None])
 
@@ -107,6 +109,16 @@ def test_dead_codes_begin_anew_at_vectors_of_the_batch() -> None:
     assert not any((part.codebook[i] == vectors).all(1).any() for i in range(2))
     assert (part.codebook[:2] - alive).abs().max() < 10
     assert len(part(z).unique()) == 5  # the restarted are used at once
+
+
+def test_a_code_that_is_used_as_often_as_the_threshold_says_lives() -> None:
+    part = quantizer(num=2, dim=1, threshold=1.0, decay=0.5)
+    part.codebook.copy_(torch.tensor([[-1.0], [1.0]]))
+    part.cluster_sum.copy_(part.codebook)
+    z = torch.tensor([-1.2, 1.2]).view(1, 1, 1, 2)
+    part.update(z, part(z), scores=torch.zeros(1, 1, 2))
+    assert torch.equal(part.cluster_size, torch.ones(2))
+    torch.testing.assert_close(part.codebook, torch.tensor([[-1.1], [1.1]]), rtol=1e-4, atol=0)
 
 
 def test_without_a_threshold_dead_codes_stay_dead() -> None:
@@ -174,6 +186,16 @@ class TwoRanks:
             thread.start()
         for thread in threads:
             thread.join()
+
+
+def test_what_is_gathered_is_the_global_batch_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, got = torch.arange(12.0).view(6, 2).requires_grad_(), {}
+
+    def work(rank: int) -> None:
+        got[rank] = gathered(x[3 * rank : 3 * rank + 3])
+
+    TwoRanks(monkeypatch).run(work)
+    assert all(torch.equal(got[rank], x) and not got[rank].requires_grad for rank in (0, 1))
 
 
 def test_two_ranks_move_the_codebook_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
