@@ -19,7 +19,7 @@ import ganvas
 from ganvas.data import ImageData
 from ganvas.data.sources import Digits
 from ganvas.engine import classifier, features
-from ganvas.engine.build import build_data, build_model
+from ganvas.engine.build import _build_group, build_data, build_model
 from ganvas.engine.check import check_build, check_overrides
 from ganvas.engine.classifier import WEIGHTS_DIR, Trained, read_classifier, train_classifier
 from ganvas.engine.features import classifier_weights, shipped_file
@@ -324,6 +324,22 @@ def test_unlabelled_images_are_refused(place: Path) -> None:
     with pytest.raises(ConfigError, match=rule):
         check_build(check_overrides(overrides))
     assert [path.name for path in place.iterdir()] == ["images.npz"]
+
+
+@pytest.mark.parametrize(
+    ("labelled", "stated", "num_classes"),
+    [(True, [], 10), (True, ["+features.num_classes=7"], 7), (False, [], 1000)],
+)
+def test_what_the_config_states_stands_and_a_default_where_the_data_know_none(
+    place: Path, labelled: bool, stated: list[str], num_classes: int
+) -> None:
+    np.savez(place / "images.npz", images=np.zeros((20, 64, 64), np.uint8))
+    unlabelled = ["dataset=arrays", f"dataset.source.path={place / 'images.npz'}"]
+    overrides = [*TINY, "model=dfc_vae", "features._target_=torchvision.models.AlexNet", *stated]
+    checked = check_overrides(overrides if labelled else [*overrides, *unlabelled])
+    with torch.device("meta"):
+        network = _build_group(checked, "features", build_data(checked), restoring=True)
+    assert network.get_parameter("network.classifier.6.bias").shape == (num_classes,)
 
 
 def test_a_misspelt_layer_is_refused_before_any_work(place: Path) -> None:

@@ -153,7 +153,7 @@ def build_model(checked: Checked, data: ImageData, *, restoring: bool = False) -
     node = checked.config["model"]
     target = locate(node["_target_"], key="model._target_", trust=checked.trust)
     parameters = parameters_of(target)
-    injected = _facts(target, data)
+    injected = _facts(target, data, stated=node)
     for group in MODEL_GROUPS:
         if group in parameters and checked.config.get(group) is not None:
             injected[group] = _build_group(checked, group, data, restoring=restoring)
@@ -170,9 +170,15 @@ def build_model(checked: Checked, data: ImageData, *, restoring: bool = False) -
         raise ConfigError(f"model={checked.choices.get('model', '?')}: {error}") from error
 
 
-def _facts(target: Callable[..., Any], data: ImageData) -> dict[str, Any]:
-    """Those of `FACTS` that the constructor names; read from the files where only they can tell."""
-    wanted = [fact for fact in FACTS if fact in parameters_of(target)]
+def _facts(
+    target: Callable[..., Any], data: ImageData, *, stated: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Those of `FACTS` that the constructor names; read from the files where only they can tell.
+
+    What the config states itself is left alone, and so is a default where the data don't know.
+    """
+    parameters = parameters_of(target)
+    wanted = [fact for fact in FACTS if fact in parameters and fact not in stated]
     known = {"num_classes": data.source.num_classes, "num_train": data.num_train}
     if any(known.get(name, 0) is None for name in wanted):
         data.prepare()
@@ -181,14 +187,18 @@ def _facts(target: Callable[..., Any], data: ImageData) -> dict[str, Any]:
         "num_classes": data.num_classes,
         "num_train": data.num_train,
     }
-    return {name: facts[name] for name in wanted}
+    return {
+        name: facts[name]
+        for name in wanted
+        if facts[name] is not None or parameters[name].default is inspect._empty
+    }
 
 
 def _build_group(checked: Checked, group: str, data: ImageData, *, restoring: bool) -> Any:
     node = checked.config[group]
     if "_target_" in node and not node.get("_partial_"):
         target = locate(node["_target_"], key=f"{group}._target_", trust=checked.trust)
-        node = {**node, **_facts(target, data)}
+        node = {**node, **_facts(target, data, stated=node)}
     if group != "features":
         return _built(node, group)
     from ganvas.engine.features import build_features
