@@ -15,6 +15,7 @@ from ganvas.schedules import (
     LinearSchedule,
     WarmupSchedule,
     as_schedule,
+    lowest,
 )
 
 HAND_VALUES = [
@@ -83,3 +84,20 @@ def test_a_number_is_a_constant_and_a_schedule_stays_itself() -> None:
 def test_an_impossible_length_is_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("value", "least"),
+    [
+        (0.5, 0.5),
+        (-1, -1),
+        (ConstantSchedule(-2.0), -2),
+        (LinearSchedule(start=1, end=-3, steps=10), -3),
+        (CosineSchedule(start=-1, end=2, steps=10), -1),
+        (CyclicalSchedule(start=0, end=1, period=7), 0),
+        (WarmupSchedule(steps=3, after=LinearSchedule(start=1, end=-1, steps=2)), -1),
+        (lambda step: step - 4.0, -4),
+    ],
+)
+def test_the_lowest_value(value: float | Callable[[int], float], least: float) -> None:
+    assert lowest(value) == least

@@ -128,6 +128,15 @@ def as_schedule(value: float | Schedule) -> Schedule:
     return value if callable(value) else ConstantSchedule(float(value))
 
 
+def lowest(value: float | Schedule) -> float:
+    """The number itself, or the lowest of a schedule's first value and the ends that it names."""
+    if not callable(value):
+        return value
+    named = getattr(value, "__dict__", {})
+    ends = [lowest(named[name]) for name in ("start", "end", "after") if name in named]
+    return min([value(0), *ends])
+
+
 def _require_positive(owner: str, name: str, value: int) -> None:
     if value < 1:
         raise ValueError(f"{owner}: {name} must be at least 1 batch, got {value}")

@@ -50,7 +50,7 @@ def test_it_refuses_images_without_labels(place: Path) -> None:
     np.savez(place / "images.npz", images=np.zeros((20, 8, 8), np.uint8))
     said = ganvas("classifier", "dataset=arrays", "dataset.source.path=images.npz")
     assert said.code == 2
-    assert said.message.startswith("dataset=arrays: a classifier needs images with labels of at")
+    assert said.message.startswith("dataset=arrays: a classifier needs images with labels")
     assert [path.name for path in place.iterdir()] == ["images.npz"]
 
 

@@ -87,7 +87,7 @@ WRONG_TYPE = {
     "dataset.name=[1]": "dataset.name: should be a valid string, got [1]",
     "loss.beta=abc": f"loss.beta: {NUMBER}, got 'abc'",
     "loss.beta=true": f"loss.beta: {NUMBER}, got True",
-    "loss.beta=nan": "loss.beta: should be a number, got nan",
+    "loss.beta=nan": "loss.beta: should be a finite number, got nan",
     "loss.beta=[1]": f"loss.beta: {NUMBER}, got [1]",
     "likelihood=gaussian likelihood.learn_sigma=often": (
         f"likelihood.learn_sigma: {TRUTH}, got 'often'"
@@ -179,11 +179,11 @@ IMPOSSIBLE = {
         "loss=elbo does not fit model=ae: a ReconstructionLoss is needed, got ElboLoss"
     ),
     "model=gan loss=mse": (
-        "loss=mse does not fit model=gan: a AdversarialLoss is needed, got SquaredError"
+        "loss=mse does not fit model=gan: an AdversarialLoss is needed, got SquaredError"
     ),
     "model=dcgan likelihood=bernoulli": (
-        "likelihood=bernoulli: model=dcgan comes without a likelihood; leave it out, choose a "
-        "model that has one, or, where the model takes one, add it with +likelihood=bernoulli"
+        "likelihood=bernoulli: model=dcgan brings no likelihood; leave it out, choose a model that "
+        "does, or, where the model takes one, add it with +likelihood=bernoulli"
     ),
     "model=dcgan +likelihood=bernoulli": (
         "likelihood=bernoulli: model=dcgan takes no likelihood; leave likelihood= out, or choose "

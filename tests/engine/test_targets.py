@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from engine_helpers import ganvas, train
 
 from ganvas.engine.build import instantiate
-from ganvas.engine.targets import check_node, locate, trusted_modules
+from ganvas.engine.targets import check_arguments, check_node, locate, trusted_modules
 from ganvas.errors import ConfigError
 
 NOT_ALLOWED = (
@@ -271,3 +273,38 @@ def test_hydras_logging_names_no_code(place: Path, tmp_path: Path) -> None:
     assert said.code == 2
     assert "hydra.job_logging: may not name code by `()`" in said.message
     assert list(place.iterdir()) == []
+
+
+class TakesCallables:
+    """A factory of layers, and a function of numbers that a node may build."""
+
+    def __init__(
+        self,
+        *,
+        layer: Callable[[], torch.nn.Module] | None = None,
+        rate: Callable[[int], float] | None = None,
+    ) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ({"layer": None}, None),
+        ({"layer": {"_target_": "torch.nn.Tanh", "_partial_": True}}, None),
+        ({"rate": {"_target_": "ganvas.schedules.ConstantSchedule", "value": 1.0}}, None),
+        (
+            {"layer": {"_target_": "torch.nn.Tanh"}},
+            r"a.layer: must be a factory; add \+a.layer._pa",
+        ),
+        (
+            {"layer": "tanh"},
+            "a.layer: must be a factory, {_target_: …, _partial_: true}, got 'tanh",
+        ),
+    ],
+)
+def test_where_a_factory_is_needed(arguments: dict[str, object], fault: str | None) -> None:
+    if fault is None:
+        check_arguments(TakesCallables, arguments, key="a")
+    else:
+        with pytest.raises(ConfigError, match=fault):
+            check_arguments(TakesCallables, arguments, key="a")

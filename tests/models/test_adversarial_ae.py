@@ -150,7 +150,7 @@ def test_both_losses_are_chosen_by_name(tmp_path: Path) -> None:
         (
             "loss@model.adversarial=mse",
             "loss@model.adversarial=mse does not fit model=adversarial_ae: "
-            "a AdversarialLoss is needed, got SquaredError",
+            "an AdversarialLoss is needed, got SquaredError",
         ),
         ("loss=minimax", "loss=minimax does not fit model=adversarial_ae: a ReconstructionLoss"),
         ("loss@model.adversarial=minmax", "no such loss; did you mean `minimax`"),

@@ -156,7 +156,7 @@ def test_a_vae_stands_inside_by_config(tmp_path: Path) -> None:
         ("~model.autoencoder._partial_", "`model.autoencoder.loss`: a value is required"),
         (
             "model.autoencoder._target_=ganvas.models.gan.gan.GAN",
-            "loss=mse does not fit the GAN of model.autoencoder: a AdversarialLoss is needed",
+            "loss=mse does not fit the GAN of model.autoencoder: an AdversarialLoss is needed",
         ),
     ],
 )

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ganvas.engine.roles import check_roles
+from ganvas.engine.roles import asks_for_part, check_roles
 from ganvas.engine.settings import TrainSettings
-from ganvas.engine.signatures import parameters_of
+from ganvas.engine.signatures import argument_hints, parameters_of
 from ganvas.engine.targets import (
     INSTANTIATE_KEYS,
     check_arguments,
@@ -161,7 +161,12 @@ def build_model(checked: Checked, data: ImageData, *, restoring: bool = False) -
     own = {k: v for k, v in node.items() if k not in ("_target_",)}
     try:
         own = {k: instantiate(v) if isinstance(v, dict | list) else v for k, v in own.items()}
-        nodes = {k: own[k] for k in own if isinstance(node[k], dict) and "_target_" in node[k]}
+        hints = argument_hints(target)
+        nodes = {
+            k: part
+            for k, part in own.items()
+            if asks_for_part(hints.get(k)) or (isinstance(node[k], dict) and "_target_" in node[k])
+        }
         check_roles(checked, target, groups=groups, nodes=nodes)
         return target(**own, **injected)
     except ConfigError:

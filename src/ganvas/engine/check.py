@@ -96,7 +96,7 @@ def check_device(checked: Checked) -> None:
 
 
 def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
-    """Build data and model on the meta device and pass one batch of two images through.
+    """Build data and model on the meta device and pass two images through (of batches of one, one).
 
     Nothing is computed or stored, so this costs a fraction of a second for any size.
 
@@ -115,7 +115,7 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
     from ganvas.engine.checkpoint_files import check_fit, checkpoint_path, read_checkpoint
     from ganvas.types import Batch
 
-    data = build_data(checked)
+    data, trainer = build_data(checked), checked.settings.trainer
     _check_batch_cut(checked, data)
     build_logger(checked)
     build_callbacks(checked)
@@ -124,8 +124,9 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
         raise ConfigError("dataset: its image_shape is unknown before its files are there")
     with _our_message(checked), torch.device("meta"):
         model = build_model(checked, data)
-        images = torch.empty(2, *data.image_shape)
-        labels = None if data.num_classes is None else torch.zeros(2, dtype=torch.long)
+        num = min(2, data.batch_size // (trainer.devices * trainer.num_nodes))
+        images = torch.empty(num, *data.image_shape)
+        labels = None if data.num_classes is None else torch.zeros(num, dtype=torch.long)
         batch = Batch(images, labels)
         parts = {**model.training_parts(batch), **model.reconstruction_parts(batch)}
     if checked.settings.init_from is not None:
@@ -250,5 +251,21 @@ def _our_message(checked: Checked) -> Iterator[None]:
             yield
     except GanvasError:
         raise
-    except ValueError as error:
-        raise ConfigError(f"model={checked.choices.get('model', '?')}: {error}") from error
+    except (ValueError, RuntimeError) as error:
+        rule = next((r for part, r in _TORCH_RULES.items() if part in str(error)), None)
+        if rule is None and not isinstance(error, ValueError):
+            raise
+        message = rule or str(error)
+        raise ConfigError(f"model={checked.choices.get('model', '?')}: {message}") from error
+
+
+_TORCH_RULES = {
+    "with negative dimension": (
+        "every width in network and model must be at least 1, got a negative one"
+    ),
+    "Expected more than 1 value per channel": (
+        "batch norm needs batches of at least 2 images per rank; raise dataset.batch_size, or "
+        "choose a network without it"
+    ),
+}
+"""What torch says of a shape, and what it means here."""

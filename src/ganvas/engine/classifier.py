@@ -206,6 +206,11 @@ def make_classifier(settings: ClassifierSettings, *, overrides: Sequence[str]) -
         on_error=node.get("on_error", "raise"),
         name=node["name"],
     )
+    if data.source.num_classes == 0:  # known before any file is read or downloaded
+        raise ConfigError(
+            f"dataset={data.name}: a classifier needs images with labels, and these have none; "
+            "choose a labelled dataset"
+        )
     try:
         trained = train_classifier(data, cache_dir=cache_dir)
     except GanvasError:

@@ -129,7 +129,7 @@ def suggest(word: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
         return f"; did you mean `{near[0]}`?"
-    return f"; there are: {', '.join(sorted(known))}" if known else ""
+    return f"; there are: {', '.join(sorted(set(known)))}" if known else ""
 
 
 def options(group: str, *, search: Sequence[str | Path] = ()) -> list[str]:
@@ -189,8 +189,10 @@ def _refused_override(
 ) -> str:
     if not typed:
         return "`=`: a key is missing before the equals sign"
+    group = typed.partition(".")[0]
     absent = "No match in the defaults list" in str(error)
-    if name == "train" and absent and options(typed, search=search):
+    absent |= "." in typed and f"Key '{group}' is not in struct" in str(error.__cause__)
+    if name == "train" and absent and options(group, search=search):
         return _absent_group(typed, overrides, name, search)
     deeper = re.search(r"full_key: (\S+)", str(error.__cause__))
     return _unknown_key(typed, deeper[1] if deeper else typed, overrides, name, search)
@@ -219,18 +221,23 @@ def _unknown_key(
     hint = suggest(last, keys)
     if "did you mean" not in hint:
         elsewhere = [p for p in _key_paths(root) if p.rsplit(".", 1)[-1] == last]
-        hint = f"; did you mean `{elsewhere[0]}`?" if elsewhere else hint
+        if elsewhere:
+            hint = f"; did you mean `{elsewhere[0]}`?"
+        elif isinstance(node, DictConfig) and "_target_" in node and typed.endswith(f".{last}"):
+            hint += f"; an argument that the YAML leaves out is added with +{key}=…"
     return f"`{key}`: no such key{hint}"
 
 
-def _absent_group(group: str, overrides: list[str], name: str, search: Sequence[str | Path]) -> str:
+def _absent_group(key: str, overrides: list[str], name: str, search: Sequence[str | Path]) -> str:
     """`likelihood=bernoulli` where the model brings no likelihood that it could replace."""
-    kept = _without(overrides, group)
+    kept = _without(overrides, key)
     typed = next(o for o in overrides if o not in kept)
     model = compose(kept, name=name, search=search).choices.get("model", "this model")
+    group = key.partition(".")[0]
+    added = typed if group == key else f"{group}=…"
     return (
-        f"{typed}: model={model} comes without a {group}; leave it out, choose a model that has "
-        f"one, or, where the model takes one, add it with +{typed}"
+        f"{typed}: model={model} brings no {group}; leave it out, choose a model that does, or, "
+        f"where the model takes one, add it with +{added}"
     )
 
 

@@ -48,6 +48,12 @@ def check_roles(
             _check_inner(checked, part, groups, key=f"model.{name}")
 
 
+def asks_for_part(hint: Any) -> bool:
+    """Whether a constructor's hint is a class of ours or a factory: no plain value will do."""
+    ours = inspect.isclass(hint) and hint.__module__.startswith("ganvas.")
+    return ours or typing.get_origin(hint) is Callable
+
+
 def _check_inner(
     checked: Checked, factory: partial[Any], groups: Mapping[str, Any], *, key: str
 ) -> None:
@@ -90,10 +96,24 @@ def _role_fault(value: Any, hint: Any) -> str | None:
             return f"{empty[0]} must name a network by _target_, got {value[empty[0]]!r}"
         if wanted != got:
             return f"its parts must be {' and '.join(wanted)}, got {' and '.join(got)}"
-    elif inspect.isclass(hint) and not isinstance(value, hint):
-        return f"a {hint.__name__} is needed, got {type(value).__name__}"
+    elif _can_be_told(hint) and not isinstance(value, hint):
+        article = "an" if hint.__name__[0] in "AEIO" else "a"
+        return f"{article} {hint.__name__} is needed, got {_kind(value)}"
     elif typing.get_origin(hint) is Mapping and not isinstance(value, Mapping):
         return "one optimizer for each side is needed, got a single one"
     elif typing.get_origin(hint) is Callable and not callable(value):
-        return f"a single one is needed, got {', '.join(value)}"
+        several = isinstance(value, Mapping)
+        rule = "a single one" if several else "a factory ({_target_: …, _partial_: true})"
+        return f"{rule} is needed, got {', '.join(value) if several else _kind(value)}"
     return None
+
+
+def _can_be_told(hint: Any) -> bool:
+    """Whether `isinstance` takes the hint: a class, and no protocol that only type checkers use."""
+    static = getattr(hint, "_is_protocol", False) and not getattr(hint, "_is_runtime_protocol", 0)
+    return inspect.isclass(hint) and hint is not Any and not static
+
+
+def _kind(value: Any) -> str:
+    """The class of an object; None and text as they are."""
+    return repr(value) if value is None or isinstance(value, str) else type(value).__name__

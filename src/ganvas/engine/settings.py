@@ -198,6 +198,7 @@ def explain(error: ValidationError, *, prefix: str, known: dict[str, list[str]])
 
 _RULES = {
     "an instance of Sequence": "a list",
+    "'str' instances are not allowed as a Sequence value": "should be a list",
     "a valid tuple": "a list",
     "a valid array": "a list",
     "an object": "a mapping",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import math
 import os
 import sys
 import types
@@ -212,14 +211,13 @@ def check_arguments(
 
 def _type_fault(hint: Any, value: Any, *, key: str) -> list[str]:
     """One line where a plain value does not fit its hint; built objects are left to their class."""
-    if _contains_target(value):
-        return []
+    if _asks_for_factory(hint):
+        return _factory_fault(value, key=key)
     hint = _plain_part(hint)
-    if hint is None:
+    if _contains_target(value) or hint is None:
         return []
-    if isinstance(value, float) and math.isnan(value):
-        return [f"{key}: should be a number, got nan"]
-    adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
+    config = ConfigDict(arbitrary_types_allowed=True, strict=True, allow_inf_nan=False)
+    adapter = TypeAdapter(hint, config=config)
     try:
         if isinstance(value, list | dict):  # as JSON, where a list may become a tuple
             adapter.validate_json(json.dumps(value))
@@ -229,6 +227,22 @@ def _type_fault(hint: Any, value: Any, *, key: str) -> list[str]:
         return [explain(error, prefix=key, known={})]
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeError):
         return []
+    return []
+
+
+def _asks_for_factory(hint: Any) -> bool:
+    """`Callable[..., Module]`, perhaps `| None`: not a function of tensors or of numbers."""
+    parts = typing.get_args(hint) if _plain_part(hint) is type(None) else [hint]
+    made = [typing.get_args(p)[-1:] for p in parts if typing.get_origin(p) is Callable]
+    return any(inspect.isclass(m) and m.__name__ in ("Module", "Optimizer") for (m,) in made)
+
+
+def _factory_fault(value: Any, *, key: str) -> list[str]:
+    """One line where a value can't be called to make a layer, an optimiser or a model."""
+    if isinstance(value, Mapping) and "_target_" in value and not value.get("_partial_"):
+        return [f"{key}: must be a factory; add +{key}._partial_=true"]
+    if isinstance(value, str | int | float):
+        return [f"{key}: must be a factory, {{_target_: …, _partial_: true}}, got {value!r}"]
     return []
 
 

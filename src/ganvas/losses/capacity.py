@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ganvas.losses.elbo import VAELoss, VAEOutputs
 from ganvas.losses.weights import check_weights
-from ganvas.schedules import as_schedule
+from ganvas.schedules import as_schedule, lowest
 from ganvas.types import LossTerms
 
 if TYPE_CHECKING:
@@ -31,10 +31,8 @@ class CapacityLoss(VAELoss):
 
     def __init__(self, *, gamma: float, capacity: float | Schedule) -> None:
         check_weights(gamma=gamma)
-        if not callable(capacity) and not capacity >= 0:
-            raise ValueError(
-                f"capacity must be at least 0 nats, got {capacity}; no KL can be below 0"
-            )
+        if (least := lowest(capacity)) < 0:
+            raise ValueError(f"capacity must be at least 0 nats, got {least}; no KL can be below 0")
         self.gamma = gamma
         self.capacity = as_schedule(capacity)
 

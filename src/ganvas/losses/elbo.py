@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ganvas.schedules import as_schedule
+from ganvas.schedules import as_schedule, lowest
 from ganvas.types import GaussianPosterior, LossTerms
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ class ElboLoss(VAELoss):
     """
 
     def __init__(self, *, beta: float | Schedule, reconstruction_weight: float) -> None:
-        if not callable(beta) and beta < 0:
-            raise ValueError(f"beta must be at least 0, got {beta}")
+        if (least := lowest(beta)) < 0:
+            raise ValueError(f"beta must be at least 0, got {least}")
         if reconstruction_weight < 0:
             raise ValueError(
                 f"reconstruction_weight must be at least 0, got {reconstruction_weight}"

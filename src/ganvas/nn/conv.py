@@ -39,6 +39,20 @@ def hidden_layers(
     return layers, [num_inputs, *widths][-1]
 
 
+def checked_channels(channels: Sequence[int]) -> Sequence[int]:
+    """`channels` themselves.
+
+    Raises:
+        ValueError: if there are none, or one is below 1.
+    """
+    if not channels or min(channels) < 1:
+        raise ValueError(
+            f"channels must be one or more widths of at least 1, got {list(channels)}; "
+            "each entry halves the image"
+        )
+    return channels
+
+
 def halved_sizes(size: int, num_halvings: int) -> list[int]:
     """`[size, size // 2, …]`; raises ValueError where nothing would be left."""
     sizes = [size >> i for i in range(num_halvings + 1)]
@@ -73,6 +87,7 @@ class ConvEncoder(nn.Module):
         norm: Norm | None = None,
     ) -> None:
         super().__init__()
+        checked_channels(channels)
         num_channels, height, width = image_shape
         layers: list[nn.Module] = []
         for num_in, num_out in pairwise([num_channels, *channels]):
@@ -120,7 +135,7 @@ class ConvDecoder(nn.Module):
         output: Callable[[], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        depth = len(channels)
+        depth = len(checked_channels(channels))
         heights = halved_sizes(image_shape[1], depth)[::-1]
         widths = halved_sizes(image_shape[2], depth)[::-1]
         start = (channels[-1], heights[0], widths[0])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from ganvas.nn.conv import Norm
+from ganvas.nn.conv import Norm, checked_channels
 
 if TYPE_CHECKING:
     from ganvas.types import ImageShape
@@ -47,7 +47,7 @@ class ConvNetDecoder(nn.Module):
         output: Callable[[], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        steps = range(len(channels), -1, -1)
+        steps = range(len(checked_channels(channels)), -1, -1)
         heights, widths = ([-(-side // 2**i) for i in steps] for side in image_shape[1:])
         start = (channels[-1], heights[0], widths[0])
         layers: list[nn.Module] = [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
-from ganvas.nn.conv import Norm, halved_sizes
+from ganvas.nn.conv import Norm, checked_channels, halved_sizes
 
 if TYPE_CHECKING:
     from ganvas.types import ImageShape
@@ -106,6 +106,7 @@ class ResNetEncoder(nn.Module):
         super().__init__()
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be {', '.join(POOLINGS)}, got {pooling!r}")
+        checked_channels(channels)
         num_channels, height, width = image_shape
         last = [halved_sizes(side, len(channels))[-1] for side in (height, width)]
         layers: list[nn.Module] = [
@@ -156,6 +157,7 @@ class ResNetDecoder(nn.Module):
         output: Activation | None = None,
     ) -> None:
         super().__init__()
+        checked_channels(channels)
         heights = halved_sizes(image_shape[1], len(channels))[::-1]
         widths = halved_sizes(image_shape[2], len(channels))[::-1]
         start = (channels[-1], heights[0], widths[0])

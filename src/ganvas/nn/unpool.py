@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from ganvas.nn.conv import checked_channels
+
 if TYPE_CHECKING:
     from ganvas.types import ImageShape
 
@@ -81,7 +83,7 @@ class PoolEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.pooling = checked_pooling(pooling)
-        maps = [image_shape[0], *channels]
+        maps = [image_shape[0], *checked_channels(channels)]
         self.stages = nn.ModuleList(
             _stage(num_in, num_out, activation=activation, norm=norm)
             for num_in, num_out in pairwise(maps)
@@ -152,7 +154,7 @@ class UnpoolDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.pooling = checked_pooling(pooling)
-        maps = [*channels[::-1], image_shape[0]]
+        maps = [*checked_channels(channels)[::-1], image_shape[0]]
         heights, widths = (pooled_sizes(size, len(channels))[::-1] for size in image_shape[1:])
         self.sizes = list(zip(heights, widths, strict=True))[1:]
         start = (maps[0], heights[0], widths[0])

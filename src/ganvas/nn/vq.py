@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from ganvas.types import ImageShape
 
 
+def check_residual(width: int, num_blocks: int) -> None:
+    """Raises ValueError where there would be no feature maps, or less than no blocks."""
+    if width < 1:
+        raise ValueError(f"width must be at least 1, got {width}")
+    if num_blocks < 0:
+        raise ValueError(f"num_blocks must be at least 0, got {num_blocks}; 0 is none")
+
+
 def he_normal(network: nn.Module) -> None:
     """Weights of convolutions from N(0, 2 / fan_in), biases zero (He et al. 2015, sec. 2.2).
 
@@ -76,6 +84,7 @@ class ResidualMapEncoder(nn.Module):
         activation: Callable[[], nn.Module] = nn.ReLU,
     ) -> None:
         super().__init__()
+        check_residual(width, num_blocks)
         for size in image_shape[1:]:
             halved_sizes(size, 2)
         self.layers = nn.Sequential(
@@ -117,6 +126,7 @@ class ResidualMapDecoder(nn.Module):
         activation: Callable[[], nn.Module] = nn.ReLU,
     ) -> None:
         super().__init__()
+        check_residual(width, num_blocks)
         heights, widths = (halved_sizes(size, 2)[::-1] for size in image_shape[1:])
         first, second = (
             (heights[i + 1] - 2 * heights[i], widths[i + 1] - 2 * widths[i]) for i in range(2)

@@ -24,6 +24,7 @@ _SINE_STEPS = 2**20
 """Sines are rounded to multiples of 2⁻²⁰, so that libraries may differ in their last bits."""
 
 _SMALLEST_IMAGE = 16
+_MOST_IMAGES = 10_000_000
 _FULL_SIDE = 5 / 16
 """Side of the square at scale 1, as a part of the image's."""
 
@@ -107,6 +108,11 @@ class Sprites:
         }
         if hues is not None:
             sizes["hue"] = whole("source.hues", hues, least=1)
+        if (total := math.prod(sizes.values())) > _MOST_IMAGES:
+            raise ConfigError(
+                f"dataset.source: the factors must make at most {_MOST_IMAGES:,} images, got "
+                f"{total:,}; lower one of its counts"
+            )
         self._sizes = sizes
 
     @property
