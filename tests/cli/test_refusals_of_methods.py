@@ -6,7 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_helpers import ganvas, train
+import torch
+from engine_helpers import ganvas, only_run, train
+
+from ganvas import load_run
+from ganvas.errors import RunError
 
 NO_LABELS = (
     "model=conditional_vae: num_classes must be at least 1, got None: the data have no labels; "
@@ -300,3 +304,21 @@ def test_batches_of_one_image_are_no_reason_to_refuse(place: Path, model: str) -
     """The last batch of an evaluation may be one; every figure of it is finite."""
     assert train(f"model={model}", "dataset.batch_size=1", "dataset.max_train=30").code == 0
     assert (place / "runs").is_dir()
+
+
+@pytest.mark.parametrize("label", [10, -1])
+def test_labels_that_are_no_classes(place: Path, label: int) -> None:
+    """A negative one would count from the end."""
+    view = load_run(_trained_run(place)).model
+    labels = torch.tensor([0, label])
+    with pytest.raises(
+        RunError, match=f"^y: labels must be whole numbers from 0 to 9, got {label}"
+    ):
+        view.sample(2, y=labels)
+    with pytest.raises(RunError, match="from 0 to 9"):
+        view.decode(torch.zeros(2, 20), labels)
+
+
+def _trained_run(place: Path) -> Path:
+    assert train("model=conditional_vae").code == 0
+    return only_run(place / "runs")

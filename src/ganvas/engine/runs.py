@@ -88,7 +88,7 @@ class ModelView:
         Raises:
             RunError: if the model draws no samples, or takes no labels.
         """
-        self._require(Samples, "sample", "a plain autoencoder has no prior; train a vae or gan")
+        self._require(Samples, "sample", "its codes have no prior; choose a VAE, WAE or GAN")
         given = {} if y is None else self._labels(y)
         return self._to_unit(self.module.sample(num, seed=seed, noise=noise, **given))  # type: ignore[operator]
 
@@ -98,7 +98,7 @@ class ModelView:
         Raises:
             RunError: if the model draws no samples.
         """
-        self._require(Samples, "sample", "a plain autoencoder has no prior; train a vae or gan")
+        self._require(Samples, "sample", "its codes have no prior; choose a VAE, WAE or GAN")
         return self.module.prior_codes(num, seed=seed)  # type: ignore[operator]
 
     def class_labels(self, num: int) -> Tensor | None:
@@ -136,12 +136,20 @@ class ModelView:
 
     def _labels(self, y: Tensor | None) -> dict[str, Tensor]:
         """`y` as the argument that a conditional model takes."""
-        conditional, name = isinstance(self.module, Conditional), type(self.module).__name__
-        if conditional and y is None:
+        module, name = self.module, type(self.module).__name__
+        if not isinstance(module, Conditional):
+            if y is not None:
+                raise RunError(f"{name} is not conditional: leave out y")
+            return {}
+        if y is None:
             raise RunError(f"{name} is conditional: give the labels y, integers (B,)")
-        if y is not None and not conditional:
-            raise RunError(f"{name} is not conditional: leave out y")
-        return {} if y is None else {"y": y.to(self.module.device)}
+        wrong = y[(y < 0) | (y >= module.num_classes) | (y != y.long())]
+        if len(wrong):
+            raise RunError(
+                f"y: labels must be whole numbers from 0 to {module.num_classes - 1}, "
+                f"got {wrong[0].item()}"
+            )
+        return {"y": y.to(module.device)}
 
     def _require(self, protocol: type, verb: str, remedy: str) -> None:
         if not isinstance(self.module, protocol):
