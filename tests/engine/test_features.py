@@ -277,6 +277,23 @@ def test_a_restored_model_needs_no_classifier(
     assert not (place / "cache").exists()
 
 
+def test_weights_are_taken_over_from_another_run_but_not_its_features(
+    place: Path, short: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = run(place, "dataset.image_size=6")
+    shutil.rmtree(place / "cache")
+    monkeypatch.setattr(classifier, "STEPS", 5)  # another classifier, as of other images
+    child = run(place, "dataset.image_size=6", f"init_from={parent.path}", "checkpoint=last")
+    (file,) = (place / "cache" / "classifiers").glob("*.safetensors")
+    (theirs, mine), own = (
+        (r.load_model("last").module.features.state_dict() for r in (parent, child)),
+        read_classifier(file),
+    )
+    assert own is not None
+    assert all(torch.equal(v, own[name.removeprefix("network.")]) for name, v in mine.items())
+    assert not equal(mine, theirs)
+
+
 def test_the_check_reads_and_trains_nothing(place: Path, untrained: None) -> None:
     overrides = [*TINY, "model=dfc_vae", "dataset=cifar10", f"paths.cache_dir={place / 'cache'}"]
     _, model = check_build(check_overrides(overrides))

@@ -12,11 +12,13 @@ from ganvas.callbacks.progress import ProgressLine
 from ganvas.engine.build import build_model
 from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
 from ganvas.engine.trainer import make_callbacks, make_trainer, on_gpu, total_steps
+from ganvas.nn.frozen import Frozen
 
 if TYPE_CHECKING:
     from ganvas.data import ImageData
     from ganvas.engine.build import Checked
     from ganvas.engine.signals import SignalInbox
+    from ganvas.models.base import GenerativeModule
     from ganvas.tracking.hub import Hub
 
 
@@ -48,8 +50,7 @@ class Session:
         self.model.accumulate = checked.settings.trainer.accumulate_grad_batches
         if checked.settings.init_from is not None:
             parent = Path(checked.settings.init_from).expanduser()
-            load_weights(self.model, checkpoint_path(parent, checked.settings.checkpoint))
-            self.model.reset_counters()
+            _take_over(self.model, checkpoint_path(parent, checked.settings.checkpoint))
         if checked.settings.trainer.compile:
             for network in self.model.networks().values():
                 network.compile()
@@ -120,3 +121,13 @@ class Session:
         self.trainer.test(self.model, dataloaders=self.loader("test"), verbose=False)
         metrics = self.trainer.callback_metrics
         return {k: float(v) for k, v in metrics.items() if k.startswith("test/")}
+
+
+def _take_over(model: GenerativeModule, path: Path) -> None:
+    """Begin with another run's weights, but with features of this run's own images."""
+    frozen = [part for part in model.modules() if isinstance(part, Frozen)]
+    own = [{name: value.clone() for name, value in part.state_dict().items()} for part in frozen]
+    load_weights(model, path)
+    for part, state in zip(frozen, own, strict=True):
+        part.load_state_dict(state)
+    model.reset_counters()
