@@ -402,3 +402,5 @@ def test_the_meta_device_and_half_precision_outputs_will_do(
     got, exact = kind().log_prob(images, half), kind().log_prob(images, half.float())
     assert got.dtype == torch.float32
     assert torch.equal(got, exact)
+    means = [kind().mean(values).float() for values in (half, half.float())]
+    torch.testing.assert_close(*means, rtol=0, atol=2**-8)  # bfloat16's own rounding
