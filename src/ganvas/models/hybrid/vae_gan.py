@@ -32,7 +32,9 @@ class FeatureCritic(nn.Module):
     def __init__(self, critic: Encoder, *, image_shape: ImageShape, num_features: int) -> None:
         super().__init__()
         features = critic(image_shape=image_shape, num_outputs=num_features)
-        self.features = nn.Sequential(features, nn.LayerNorm(num_features, elementwise_affine=False))
+        self.features = nn.Sequential(
+            features, nn.LayerNorm(num_features, elementwise_affine=False)
+        )
         self.head = nn.Linear(num_features, 1)
 
     def forward(self, x: Tensor) -> Tensor:
