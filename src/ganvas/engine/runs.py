@@ -88,7 +88,7 @@ class ModelView:
         Raises:
             RunError: if the model draws no samples, or takes no labels.
         """
-        self._require(Samples, "sample", "its codes have no prior; choose a VAE, WAE or GAN")
+        self._require(Samples, "sample", "its codes have no prior; choose vae, wae or gan")
         given = {} if y is None else self._labels(y)
         return self._to_unit(self.module.sample(num, seed=seed, noise=noise, **given))  # type: ignore[operator]
 
@@ -98,7 +98,7 @@ class ModelView:
         Raises:
             RunError: if the model draws no samples.
         """
-        self._require(Samples, "sample", "its codes have no prior; choose a VAE, WAE or GAN")
+        self._require(Samples, "sample", "its codes have no prior; choose vae, wae or gan")
         return self.module.prior_codes(num, seed=seed)  # type: ignore[operator]
 
     def class_labels(self, num: int) -> Tensor | None:
