@@ -25,6 +25,7 @@ import yaml
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "methods.md"
+WEIGHTS = HERE.parents[1] / "src" / "ganvas" / "weights" / "mnist.safetensors"
 SHOWN = 10
 PLANE = 2
 PARTS = {"distortion": "distortion", "rate": "rate", "elbo": "−ELBO", "mse": "MSE"}
@@ -115,7 +116,7 @@ def train(row: Row) -> bool:
             "commit": (record["git"] or {}).get("sha"),
             "test": {name: entry["value"] for name, entry in final.items()},
         }
-        save_pictures(run, row)
+        result |= save_pictures(run, row)
         result |= {key: record[key] for key in kept}
         row.result.parent.mkdir(exist_ok=True)
         row.result.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -125,16 +126,20 @@ def train(row: Row) -> bool:
     return True
 
 
-def save_pictures(run_folder: Path, row: Row) -> None:
+def save_pictures(run_folder: Path, row: Row) -> dict[str, float]:
     """Test images, their reconstructions and samples, in one line; blank where there are none.
 
-    Of a VAE with two code dimensions, also one sampled code of each of 2,000 test images.
+    Of a VAE with two code dimensions, also one sampled code of each of 2,000 test images. Returned
+    is, of a conditional model, how many of 2,000 samples the shipped classifier finds to be of the
+    class that was asked for.
     """
     import numpy as np
     import torch
     from PIL import Image
+    from safetensors.torch import load_file
 
     from ganvas import load_run
+    from ganvas.nn.classifier import ConvClassifier
     from ganvas.pictures import to_uint8
     from ganvas.protocols import HasPosterior, Reconstructs, Samples
 
@@ -161,6 +166,14 @@ def save_pictures(run_folder: Path, row: Row) -> None:
         z = view.module.posterior(many.x).sample(noise)
         row.codes.parent.mkdir(exist_ok=True)
         np.savez_compressed(row.codes, z=z.numpy().astype(np.float32), y=many.y.numpy())
+    asked = view.class_labels(2000)
+    if asked is None:
+        return {}
+    classifier = ConvClassifier(image_shape=data.image_shape, num_classes=data.num_classes or 0)
+    classifier.load_state_dict(load_file(WEIGHTS))
+    with torch.no_grad():
+        found = classifier(view.sample(2000, seed=1, y=asked)).argmax(1)
+    return {"class_accuracy": (found == asked).double().mean().item()}
 
 
 def value(row: Row, part: str) -> float | None:
@@ -189,7 +202,7 @@ def table(rows: list[Row]) -> str:
         result = json.loads(row.result.read_text(encoding="utf-8"))
         mark = ""
         if row.note:
-            notes.append(row.note)
+            notes.append(row.note.format(**result))
             mark = f" [{len(notes)}]"
         figures = [value(row, p) for p in parts]
         cells = ["—" if v is None else f"{v:.2f}" for v in figures]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +37,7 @@ class ConditionalVAE(VAE):
     NeurIPS 2015, "Learning structured output representation using deep conditional generative
     models", with the class as condition and the image as output. The encoder sees the image and
     one more plane, a learned embedding of the label; the decoder sees the code and the label
-    one-hot.
+    one-hot, times √K.
 
     Deviation: the prior does not depend on y, as in the M2 model of Kingma et al. 2014
     (arXiv:1406.5298, eq. 6), so that one code shows the same style in every class.
@@ -116,8 +117,13 @@ class ConditionalVAE(VAE):
         return self.decode(codes, self.class_labels(num) if y is None else y)
 
     def _with_class(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """Codes and one-hot labels, `(B, Z + K)`."""
+        """Codes and one-hot labels times √K, `(B, Z + K)`.
+
+        So an entry of the label has mean square 1, as one of the code has; a bare one-hot label
+        is drowned by the code, and learnt several times slower.
+        """
         classes = torch.eye(self.num_classes, dtype=z.dtype, device=z.device)
+        classes *= math.sqrt(self.num_classes)
         return torch.cat([z, classes[required(y)]], 1)
 
 
