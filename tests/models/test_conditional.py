@@ -76,7 +76,8 @@ def test_the_label_counts_in_encoder_and_decoder() -> None:
     assert not torch.equal(codes[0], codes[1])
     made = [model.decode(codes[0], labels(k)) for k in range(3)]
     assert not torch.equal(made[0], made[1])
-    expected = model.likelihood.mean(model.decoder(torch.cat([codes[0], 3**0.5 * torch.eye(3)[1:2]], 1)))
+    label = 3**0.5 * torch.eye(3)[1:2]  # mean square 1
+    expected = model.likelihood.mean(model.decoder(torch.cat([codes[0], label], 1)))
     assert torch.equal(made[1], expected)
 
 

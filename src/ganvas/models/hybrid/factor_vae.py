@@ -25,8 +25,8 @@ class FactorVAE(Variational, AdversarialModule):
     are codes whose dimensions are permuted over the batch, each by itself.
 
     Deviations: the permuted codes are a second draw from q(z|x) for the same images, where the
-    paper takes a second batch; one logit in place of two. Each rank, and each batch of an
-    accumulation window, permutes its own codes.
+    paper takes a second batch; one logit in place of two; the critic steps before the VAE. Each
+    rank, and each batch of an accumulation window, permutes its own codes.
 
     Args:
         gamma: weight γ of the total correlation.

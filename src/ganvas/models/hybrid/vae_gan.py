@@ -7,39 +7,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
 
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.models.adversarial import AdversarialModule
-from ganvas.models.hybrid.critics import EncoderDecoderCritic
+from ganvas.models.hybrid.critics import EncoderDecoderCritic, FeatureCritic
 from ganvas.models.vae.variational import LatentVariable
-from ganvas.protocols import Encoder
-from ganvas.types import Batch, ImageShape, LossTerms
-
-
-class FeatureCritic(nn.Module):
-    """Images `(B, C, H, W)` to logits `(B,)` by way of F features: Dis_l, then a linear head.
-
-    The features of an image have mean 0 and variance 1: a distance between two images does not
-    depend on how far the critic has grown its weights, and is 2·F on average for unlike ones.
-
-    Args:
-        critic: factory of the network from images to features.
-        image_shape: (C, H, W).
-        num_features: F.
-    """
-
-    def __init__(self, critic: Encoder, *, image_shape: ImageShape, num_features: int) -> None:
-        super().__init__()
-        features = critic(image_shape=image_shape, num_outputs=num_features)
-        self.features = nn.Sequential(
-            features, nn.LayerNorm(num_features, elementwise_affine=False)
-        )
-        self.head = nn.Linear(num_features, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`(B, C, H, W)` to `(B,)`."""
-        return self.head(leaky_relu(self.features(x), 0.2)).float().squeeze(1)
+from ganvas.types import Batch, LossTerms
 
 
 class VAEGAN(LatentVariable, AdversarialModule):
