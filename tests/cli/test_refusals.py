@@ -36,6 +36,7 @@ MISSPELT = {
     "+loss.betta=4": "`loss.betta`: no such key; did you mean `beta`?",
     "+optimizer.lrr=1": "`optimizer.lrr`: no such key; did you mean `lr`?",
     "+network.encoder.hiden=[3]": "`network.encoder.hiden`: no such key; did you mean `hidden`?",
+    "+dataset.cache_dir=x": "`dataset.cache_dir`: no such key; set paths.cache_dir",
     "+dataset.batchsize=3": "`dataset.batchsize`: no such key; did you mean `batch_size`?",
     "+trainer.max_epoch=3": "`trainer.max_epoch`: no such key; did you mean `max_epochs`?",
     "+trainer.early_stopping={patience:1,min_dela:1}": (

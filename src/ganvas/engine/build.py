@@ -118,6 +118,8 @@ def check_dataset(node: dict[str, Any], trust: Sequence[str]) -> None:
     source = node.get("source")
     if not isinstance(source, dict) or "_target_" not in source:
         raise ConfigError(f"dataset.source: must name a data set by _target_, got {source!r}")
+    if "cache_dir" in node:
+        raise ConfigError("`dataset.cache_dir`: no such key; set paths.cache_dir")
     check_node(source, key="dataset.source", trust=trust)
     kept = {k: v for k, v in node.items() if k not in DATA_ONLY_IN_SOURCE}
     check_arguments(ImageData, kept, key="dataset", given=["source", "cache_dir"])
