@@ -122,6 +122,17 @@ def test_indices_matter_to_the_decoder() -> None:
     assert not torch.equal(given, decoder(code, others))
 
 
+def test_each_image_of_a_batch_has_its_own_places() -> None:
+    encoder, _ = pair((9, 9))
+    x = images(3, 2, 9, 9)
+    code, indices = encoder.code_and_indices(x)
+    for i in range(3):
+        alone, places = encoder.code_and_indices(x[i : i + 1])
+        torch.testing.assert_close(code[i : i + 1], alone)
+        assert all(torch.equal(a[i : i + 1], b) for a, b in zip(indices, places, strict=True))
+    assert not torch.equal(indices[0][0], indices[0][1])
+
+
 def test_without_indices_values_go_to_the_top_left() -> None:
     _, decoder = pair((7, 5))
     x = images(1, 6, 4, 3)
