@@ -170,7 +170,7 @@ OUT_OF_RANGE = {
     ),
 }
 
-GAN_METRICS = "val/critic_loss, val/real_logit, val/fake_logit, val/generator_loss"
+GAN_METRICS = "val/critic_loss, val/real_logit, val/fake_logit, val/real_accuracy, val/fake_accuracy, val/generator_loss"
 
 IMPOSSIBLE = {
     "model=vae loss=non_saturating": (

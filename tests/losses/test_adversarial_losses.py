@@ -28,22 +28,22 @@ def log_not_d(logits: torch.Tensor) -> torch.Tensor:
 def test_minimax_is_equation_1() -> None:
     loss = MinimaxLoss()
     torch.testing.assert_close(loss.critic(REAL, FAKE), -0.5 * (log_d(REAL) + log_not_d(FAKE)))
-    torch.testing.assert_close(loss.generator(FAKE), 0.5 * log_not_d(FAKE))
+    torch.testing.assert_close(loss.generator(None, FAKE), 0.5 * log_not_d(FAKE))
 
 
 def test_non_saturating_is_section_3() -> None:
     loss = NonSaturatingLoss()
     torch.testing.assert_close(loss.critic(REAL, FAKE), -(log_d(REAL) + log_not_d(FAKE)))
-    torch.testing.assert_close(loss.generator(FAKE), -log_d(FAKE))
+    torch.testing.assert_close(loss.generator(None, FAKE), -log_d(FAKE))
 
 
 def test_the_minimax_game_is_zero_sum_in_the_fakes() -> None:
     loss = MinimaxLoss()
     fake_part = loss.critic(REAL, FAKE) - 0.5 * -log_d(REAL)
-    torch.testing.assert_close(loss.generator(FAKE), -fake_part)
+    torch.testing.assert_close(loss.generator(None, FAKE), -fake_part)
     fake = FAKE.clone().requires_grad_()
     (of_critic,) = torch.autograd.grad(loss.critic(REAL, fake).sum(), fake)
-    (of_generator,) = torch.autograd.grad(loss.generator(fake).sum(), fake)
+    (of_generator,) = torch.autograd.grad(loss.generator(None, fake).sum(), fake)
     assert torch.equal(of_generator, -of_critic)
 
 
@@ -60,7 +60,7 @@ def test_gradient_signs(loss: AdversarialLoss) -> None:
     assert (real.grad < 0).all()  # a step down the gradient raises the real logits
     assert (fake.grad > 0).all()  # and lowers the fake ones
     fake.grad = None
-    loss.generator(fake).sum().backward()
+    loss.generator(None, fake).sum().backward()
     assert (fake.grad < 0).all()  # the generator wants them up
 
 
@@ -68,7 +68,7 @@ def test_only_minimax_saturates_while_the_critic_wins() -> None:
     slopes = []
     for loss in LOSSES:
         fake = torch.tensor([-15.0], requires_grad=True)
-        loss.generator(fake).backward()
+        loss.generator(None, fake).backward()
         slopes.append(abs(fake.grad.item()))
     assert slopes[0] < 1e-6
     assert slopes[1] == pytest.approx(1.0, abs=1e-6)
@@ -79,7 +79,7 @@ def test_only_minimax_saturates_while_the_critic_wins() -> None:
 def test_extreme_logits_stay_finite(loss: AdversarialLoss, extreme: float) -> None:
     real = torch.tensor([extreme], requires_grad=True)
     fake = torch.tensor([-extreme], requires_grad=True)
-    total = loss.critic(real, fake) + loss.generator(fake)
+    total = loss.critic(real, fake) + loss.generator(None, fake)
     total.backward()
     for value in (total, real.grad, fake.grad):
         assert torch.isfinite(value).all()
@@ -89,5 +89,5 @@ def test_extreme_logits_stay_finite(loss: AdversarialLoss, extreme: float) -> No
 def test_a_batch_may_be_cut_anywhere(loss: AdversarialLoss) -> None:
     halves = [loss.critic(REAL[:1], FAKE[:1]), loss.critic(REAL[1:], FAKE[1:])]
     torch.testing.assert_close(torch.cat(halves), loss.critic(REAL, FAKE))
-    halves = [loss.generator(FAKE[:3]), loss.generator(FAKE[3:])]
-    torch.testing.assert_close(torch.cat(halves), loss.generator(FAKE))
+    halves = [loss.generator(None, FAKE[:3]), loss.generator(None, FAKE[3:])]
+    torch.testing.assert_close(torch.cat(halves), loss.generator(None, FAKE))

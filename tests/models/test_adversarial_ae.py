@@ -82,7 +82,7 @@ def test_the_game_reaches_the_encoder_and_not_the_decoder() -> None:
 def test_the_total_is_the_distance_and_the_weighted_game(loss: AdversarialLoss) -> None:
     model, batch = aae(loss=loss), Batch(images(6))
     terms = model.generator_terms(batch)
-    game = loss.generator(model.critic(model.encode(batch.x))).mean()
+    game = loss.generator(None, model.critic(model.encode(batch.x))).mean()
     torch.testing.assert_close(terms.parts["adversarial"], game)
     torch.testing.assert_close(terms.total, terms.parts["mse"] + 2.0 * game)
 

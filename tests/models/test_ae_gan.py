@@ -80,7 +80,7 @@ def test_the_total_is_the_loss_and_the_weighted_game_on_reconstructions() -> Non
     model, batch = ae_gan(), Batch(images(6))
     terms = model.generator_terms(batch)
     made = model.reconstruct(batch.x)
-    game = model.adversarial.generator(model.critic(made).squeeze(1)).mean()
+    game = model.adversarial.generator(None, model.critic(made).squeeze(1)).mean()
     torch.testing.assert_close(terms.parts["adversarial"], game)
     torch.testing.assert_close(terms.total, terms.parts["mse"] + 2.0 * game)
     real, fake = (model.critic(x).squeeze(1) for x in (batch.x, made))

@@ -59,6 +59,7 @@ def dcgan() -> GAN:
         loss=gan().loss,
         optimizer={"generator": sgd, "critic": sgd},
         n_critic=1,
+        penalty={},
         ema_decay=0.5,
     )
     model.image_shape = (1, 8, 8)
@@ -240,4 +241,6 @@ def test_networks_are_the_trained_ones() -> None:
         "generator_loss",
         "real_logit",
         "fake_logit",
+        "real_accuracy",
+        "fake_accuracy",
     }

@@ -47,7 +47,7 @@ def terms_by_hand(model: VAEGAN, batch: Batch) -> dict[str, Tensor]:
     z = posterior.sample(model.noise(batch, 3))
     made, sampled = model.decode(z), model.decode(model.noise(batch, 3, use=1))
     error = model.critic.features(batch.x) - model.critic.features(made)
-    game = [model.loss.generator(model.critic(fake)) for fake in (made, sampled)]
+    game = [model.loss.generator(None, model.critic(fake)) for fake in (made, sampled)]
     return {
         "rate": standard_normal_kl(posterior).mean(),
         "distance": 0.5 * error.square().sum(1).mean(),

@@ -77,8 +77,12 @@ def gan(
     ema_decay: float | None = None,
     generator: Callable[..., Any] = sgd,
     critic: Callable[..., Any] = sgd,
+    **tricks: Any,
 ) -> GAN:
-    """A dense GAN without batch norm, the same weights each time."""
+    """A dense GAN without batch norm, the same weights each time.
+
+    `tricks` are further arguments of `GAN`; among them `loss` and `penalty`.
+    """
     torch.manual_seed(1)
     network = {
         "generator": partial(DenseDecoder, hidden=[8], output=nn.Tanh),
@@ -88,10 +92,12 @@ def gan(
         image_shape=SHAPE,
         latent_dim=3,
         network=network,
-        loss=NonSaturatingLoss(),
+        loss=tricks.pop("loss", NonSaturatingLoss()),
+        penalty=tricks.pop("penalty", {}),
         optimizer={"generator": generator, "critic": critic},
         n_critic=n_critic,
         ema_decay=ema_decay,
+        **tricks,
     )
 
 

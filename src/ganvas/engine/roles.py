@@ -99,13 +99,22 @@ def _role_fault(value: Any, hint: Any) -> str | None:
     elif _can_be_told(hint) and not isinstance(value, hint):
         article = "an" if hint.__name__[0] in "AEIO" else "a"
         return f"{article} {hint.__name__} is needed, got {_kind(value)}"
-    elif typing.get_origin(hint) is Mapping and not isinstance(value, Mapping):
-        return "one optimizer for each side is needed, got a single one"
+    elif typing.get_origin(hint) is Mapping:
+        return _mapping_fault(value, typing.get_args(hint)[1])
     elif typing.get_origin(hint) is Callable and not callable(value):
         several = isinstance(value, Mapping)
         rule = "a single one" if several else "a factory ({_target_: …, _partial_: true})"
         return f"{rule} is needed, got {', '.join(value) if several else _kind(value)}"
     return None
+
+
+def _mapping_fault(value: Any, hint: Any) -> str | None:
+    """Of parts by name: one optimizer for each side, or any number of penalties."""
+    if isinstance(value, Mapping):
+        return next((fault for part in value.values() if (fault := _role_fault(part, hint))), None)
+    if _can_be_told(hint):
+        return f"{hint.__name__}s by name are needed, got a bare {_kind(value)}"
+    return "one optimizer for each side is needed, got a single one"
 
 
 def _can_be_told(hint: Any) -> bool:

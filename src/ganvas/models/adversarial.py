@@ -69,6 +69,9 @@ class AdversarialModule(GenerativeModule):
     def generator_terms(self, batch: Batch) -> LossTerms:
         """What the generators minimise; the critics' weights are frozen meanwhile."""
 
+    def after_critic_step(self) -> None:
+        """Called after each critic step (to clip weights, say)."""
+
     def after_generator_step(self) -> None:
         """Called after each generator step (for an average of weights, say)."""
 
@@ -86,8 +89,9 @@ class AdversarialModule(GenerativeModule):
             self.manual_backward(terms.total / self.accumulate)
         parts = {"critic_loss": terms.total, **terms.parts}
         if closing:
-            self._step_side(self.critic_side())
+            parts["critic_gradient_norm"] = self._step_side(self.critic_side())
             self.counters["critic_steps"] += 1
+            self.after_critic_step()
             if self.counters["critic_steps"] % self.n_critic == 0:
                 parts |= self._generator_pass()
             self._window = []
@@ -106,16 +110,24 @@ class AdversarialModule(GenerativeModule):
                 for name, part in {"generator_loss": terms.total, **terms.parts}.items():
                     sums[name] = sums.get(name, 0.0) + part.detach() / len(self._window)
         self.counters["step"] = now
-        self._step_side(self.generator_side())
+        sums["generator_gradient_norm"] = self._step_side(self.generator_side())
         self.counters["generator_steps"] += 1
         self.after_generator_step()
         return sums
 
-    def _step_side(self, side: Mapping[str, Sequence[nn.Module]]) -> None:
+    def _step_side(self, side: Mapping[str, Sequence[nn.Module]]) -> Tensor:
+        """One step of each optimiser of a side; the norm of all its gradients, before clipping."""
+        norm = gradient_norm(_flat(side)) / self._gradient_scale()
         optimizers = dict(zip(self.optimizer_names, self._optimizers(), strict=True))
         for name in side:
             optimizers[name].step()
             optimizers[name].zero_grad()
+        return norm
+
+    def _gradient_scale(self) -> float:
+        """What the scaler of `16-mixed` has multiplied the loss by."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        return 1.0 if scaler is None else scaler.get_scale()
 
     def _optimizers(self) -> list[Any]:
         optimizers = self.optimizers()
@@ -158,6 +170,13 @@ class AdversarialModule(GenerativeModule):
 
 def _flat(side: Mapping[str, Sequence[nn.Module]]) -> list[nn.Module]:
     return [module for modules in side.values() for module in modules]
+
+
+def gradient_norm(modules: Iterable[nn.Module]) -> Tensor:
+    """√(Σ g²) over all weights that have a gradient; 0 where none has."""
+    gradients = [p.grad for m in modules for p in m.parameters() if p.grad is not None]
+    norms = torch._foreach_norm(gradients) if gradients else [torch.zeros(())]
+    return torch.linalg.vector_norm(torch.stack(list(norms)))
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class GenerativeModule(pl.LightningModule, ABC):
         last_parts: the detached loss parts of the last training step, for the trace.
     """
 
-    value_range: ClassVar[ValueRange] = (0.0, 1.0)
+    value_range: ValueRange = (0.0, 1.0)
     monitor: ClassVar[str | None] = None
     monitor_mode: ClassVar[str] = "min"
     higher_is_better: ClassVar[Mapping[str, bool]] = {}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, TypedDict
+from itertools import count
+from typing import Any, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from ganvas.losses.adversarial import AdversarialLoss
-from ganvas.models.adversarial import AdversarialModule, OptimizerFactory
+from ganvas.losses.penalties import Penalty
+from ganvas.models.gan.checks import output_range, warn_of_batch_statistics
+from ganvas.models.gan.showing import Showing, Use
 from ganvas.models.latent import checked_width
 from ganvas.nn.ema import ExponentialMovingAverage
 from ganvas.protocols import Decoder, Encoder
-from ganvas.types import Batch, ImageShape, LossTerms, ValueRange
+from ganvas.types import Batch, LossTerms
 
 
 class GeneratorCritic(TypedDict):
@@ -23,43 +25,62 @@ class GeneratorCritic(TypedDict):
     critic: Encoder
 
 
-class GAN(AdversarialModule):
+class GAN(Showing):
     """Generator against critic (Goodfellow et al. 2014, arXiv:1406.2661).
 
-    Real and fake images pass the critic apart, so batch norm sees each kind with its own
-    statistics. Critic and generator of one batch use the same noise.
+    Loss, penalties and networks are independent of each other. Critic and generator of one batch
+    use the same noise. Images have the range of the generator's last activation: [0, 1] for a
+    sigmoid, else [−1, 1].
 
     Args:
-        image_shape: (C, H, W).
         latent_dim: width Z of the noise.
-        network: factories `generator` and `critic` (asked for one logit).
-        loss: what each side minimises, from logits.
-        optimizer: factories `generator` and `critic`.
-        n_critic: critic steps per generator step.
+        network: factories `generator` and `critic` (asked for `num_outputs` values).
+        penalty: what keeps the critic smooth, by name; they are summed.
         ema_decay: of the averaged generator that samples are drawn from; None for none.
+        ema_warmup: see `ExponentialMovingAverage`.
+        prior: of the noise: N(0, I), or uniform on [−1, 1].
+        together: whether real and fake images pass the critic in one batch, so that batch norm
+            has one set of statistics for both, in both sides' steps; apart otherwise.
+        showing: arguments of `Showing` and `AdversarialModule`.
+
+    Raises:
+        ValueError: if a value is out of its range.
     """
 
-    value_range: ClassVar[ValueRange] = (-1.0, 1.0)
+    num_outputs: int = 1
 
     def __init__(
         self,
         *,
-        image_shape: ImageShape,
         latent_dim: int,
         network: GeneratorCritic,
-        loss: AdversarialLoss,
-        optimizer: Mapping[str, OptimizerFactory],
-        n_critic: int,
+        penalty: Mapping[str, Penalty],
         ema_decay: float | None,
+        ema_warmup: int = 0,
+        prior: Literal["normal", "uniform"] = "normal",
+        together: bool = False,
+        **showing: Any,
     ) -> None:
-        super().__init__(image_shape=image_shape, optimizer=optimizer, n_critic=n_critic)
-        self.latent_dim = checked_width(latent_dim)
-        self.generator = network["generator"](num_inputs=latent_dim, image_shape=image_shape)
-        self.critic = network["critic"](image_shape=image_shape, num_outputs=1)
-        self.loss = loss
-        self.average = (
-            None if ema_decay is None else ExponentialMovingAverage(self.generator, decay=ema_decay)
-        )
+        super().__init__(**showing)
+        self.latent_dim, self.prior = checked_width(latent_dim), prior
+        self.generator = self.build_generator(network["generator"])
+        self.critic = self.build_critic(network["critic"])
+        self.value_range = output_range(self.generator)
+        self.penalty, self.together = dict(penalty), together
+        warn_of_batch_statistics(self.critic, self.penalty)
+        self.average: ExponentialMovingAverage | None = None
+        if ema_decay is not None:
+            self.average = ExponentialMovingAverage(
+                self.generator, decay=ema_decay, warmup=ema_warmup
+            )
+
+    def build_generator(self, factory: Decoder) -> nn.Module:
+        """A module from noise `(B, Z)` to images."""
+        return factory(num_inputs=self.latent_dim, image_shape=self.image_shape)
+
+    def build_critic(self, factory: Encoder) -> nn.Module:
+        """A module from images to `(B, num_outputs)`, logits first."""
+        return factory(image_shape=self.image_shape, num_outputs=self.num_outputs)
 
     def critic_side(self) -> Mapping[str, Sequence[nn.Module]]:
         """One critic."""
@@ -69,35 +90,98 @@ class GAN(AdversarialModule):
         """One generator."""
         return {"generator": [self.generator]}
 
+    def fakes(self, batch: Batch) -> Tensor:
+        """As many images `(B, C, H, W)` as the batch has, of its own noise."""
+        return self.generator(self.shaped(self.noise(batch, self.latent_dim)))
+
+    def judged(self, images: Tensor, y: Tensor | None, *, plain: bool = False) -> Tensor:
+        """The critic's outputs `(B, num_outputs)`, logits first.
+
+        Args:
+            images: `(B, C, H, W)`.
+            y: labels `(B,)`, or None for unlabelled data.
+            plain: past `torch.compile`, whose backward pass can't be differentiated.
+        """
+        del y
+        return (self.critic.forward if plain else self.critic)(images).float()
+
+    def judged_pair(self, real: Tensor, fake: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The critic's outputs for real and for fake images, passed together or apart."""
+        if not self.together:
+            return self.judged(real, y), self.judged(fake, y)
+        both = self.judged(torch.cat([real, fake]), None if y is None else torch.cat([y, y]))
+        return both[: len(real)], both[len(real) :]
+
+    def with_auxiliary(self, terms: LossTerms, judged: Sequence[Tensor], batch: Batch) -> LossTerms:
+        """For methods: terms of both sides, of the outputs for real and fake, or for fake alone."""
+        del judged, batch
+        return terms
+
     def critic_terms(self, batch: Batch) -> LossTerms:
-        """The critic's loss, and its mean logits on both kinds."""
+        """The critic's loss and penalties; mean logits, and the share of images that it tells."""
         with torch.no_grad():
-            fake = self.generator(self.noise(batch, self.latent_dim))
-        real_logits = self.critic(batch.x).float().squeeze(1)
-        fake_logits = self.critic(fake).float().squeeze(1)
-        return LossTerms(
-            self.loss.critic(real_logits, fake_logits).mean(),
-            {"real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()},
-        )
+            fake = self.seen(self.replayed(self.fakes(batch), batch), batch, real=False)
+            real = self.seen(batch.x, batch, real=True)
+        judged = self.judged_pair(real, fake, batch.y)
+        real_logits, fake_logits = judged[0][:, 0], judged[1][:, 0]
+        boundary = self.loss.boundary(real_logits, fake_logits)
+        parts = {
+            "real_logit": real_logits.mean(),
+            "fake_logit": fake_logits.mean(),
+            "real_accuracy": (real_logits > boundary).float().mean(),
+            "fake_accuracy": (fake_logits < boundary).float().mean(),
+        }
+        terms = LossTerms(self.critic_loss(real_logits, fake_logits, batch).mean(), parts)
+        return self._penalised(self.with_auxiliary(terms, judged, batch), real, fake, batch)
+
+    def _penalised(self, terms: LossTerms, real: Tensor, fake: Tensor, batch: Batch) -> LossTerms:
+        uses = count(Use.PENALTY)
+        for name, penalty in self.penalty.items():
+            terms = penalty.add_to(
+                terms,
+                name,
+                critic=lambda images: self.judged(images, batch.y, plain=True)[:, 0],
+                real=real,
+                fake=fake,
+                draw=lambda *size: self.uniform(batch, *size, use=next(uses)),
+                step=self.counters["critic_steps"] if self.training else None,
+            )
+        return terms
 
     def generator_terms(self, batch: Batch) -> LossTerms:
         """The generator's loss."""
-        fake = self.generator(self.noise(batch, self.latent_dim))
-        return LossTerms(self.loss.generator(self.critic(fake).float().squeeze(1)).mean())
+        fake = self.seen(self.fakes(batch), batch, real=False)
+        if self.loss.compares or self.together:
+            real = self.seen(batch.x, batch, real=True)
+            of_real, of_fake = self.judged_pair(real, fake, batch.y)
+            loss = self.loss.generator(of_real[:, 0], of_fake[:, 0])
+        else:
+            of_fake = self.judged(fake, batch.y)
+            loss = self.loss.generator(None, of_fake[:, 0])
+        return self.with_auxiliary(LossTerms(loss.mean()), [of_fake], batch)
+
+    def after_critic_step(self) -> None:
+        """Weights are clipped, where a penalty does so."""
+        for penalty in self.penalty.values():
+            penalty.constrain(self.critic)
 
     def after_generator_step(self) -> None:
         """The average follows the generator."""
         if self.average is not None:
-            self.average.update(self.generator)
+            self.average.update(self.generator, step=self.counters["generator_steps"] - 1)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Noise `(B, Z)` to images `(B, C, H, W)` in [-1, 1], by the averaged generator if any."""
-        return self.generator(z) if self.average is None else self.average(z)
+        """Noise `(B, Z)` to images `(B, C, H, W)`, by the averaged generator if there is one."""
+        return (self.average or self.generator)(z)
+
+    def shaped(self, normal: Tensor) -> Tensor:
+        """Standard normal noise as noise of the prior."""
+        return normal if self.prior == "normal" else 2 * torch.special.ndtr(normal) - 1
 
     def prior_codes(self, num: int, *, seed: int) -> Tensor:
-        """Noise `(num, Z)` from N(0, I)."""
-        return self.prior_noise(num, self.latent_dim, seed=seed)
+        """Noise `(num, Z)` from the prior."""
+        return self.shaped(self.prior_noise(num, self.latent_dim, seed=seed))
 
     def sample(self, num: int, *, noise: Tensor | None = None, seed: int = 0) -> Tensor:
-        """Images `(num, C, H, W)` in [-1, 1] from standard normal (or the given) noise."""
+        """Images `(num, C, H, W)` from the prior's (or the given) noise."""
         return self.decode(self.prior_codes(num, seed=seed) if noise is None else noise)

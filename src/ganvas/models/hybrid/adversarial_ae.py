@@ -78,9 +78,11 @@ class AdversarialAutoencoder(Coding, AdversarialModule):
     def generator_terms(self, batch: Batch) -> LossTerms:
         """The distance of the batch from its reconstruction, and of its codes from the prior."""
         code = self.encode(batch.x)
+        compares = self.adversarial.compares
+        real = self.critic(self.noise(batch, self.latent_dim)) if compares else None
         return self.reconstruction_terms(batch.x, code).plus(
             "adversarial",
-            self.adversarial.generator(self.critic(code)).mean(),
+            self.adversarial.generator(real, self.critic(code)).mean(),
             weight=self.adversarial_weight,
         )
 

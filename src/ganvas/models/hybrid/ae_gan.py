@@ -105,7 +105,8 @@ class AEGAN(AdversarialModule):
         inner = self.autoencoder
         inner.seed, inner.counters = self.seed, self.counters  # its noise has our key
         own = inner.loss_terms(batch)
-        game = self.adversarial.generator(self._logits(self.reconstruct(batch.x))).mean()
+        real = self._logits(batch.x) if self.adversarial.compares else None
+        game = self.adversarial.generator(real, self._logits(self.reconstruct(batch.x))).mean()
         return LossTerms(own.total, {"loss": own.total, **own.parts}).plus(
             "adversarial", game, weight=self.adversarial_weight
         )

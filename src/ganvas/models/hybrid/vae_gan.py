@@ -103,7 +103,8 @@ class VAEGAN(LatentVariable, AdversarialModule):
         target = self.critic.features(batch.x).float()
         distance = 0.5 * (target - features).square().sum(1).mean()
         fakes = (self.decode(z.detach()), self.prior_images(batch))
-        game = [self.loss.generator(self.critic(fake)) for fake in fakes]
+        real = self.critic(batch.x) if self.loss.compares else None
+        game = [self.loss.generator(real, self.critic(fake)) for fake in fakes]
         adversarial = torch.stack(game).mean()
         rate = self.rate(posterior, z).mean()
         distortion = -self.likelihood.log_prob(batch.x, decoded.detach()).mean()
