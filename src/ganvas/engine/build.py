@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from ganvas.models.base import GenerativeModule
     from ganvas.protocols import Schedule
 
-MODEL_GROUPS = ("network", "loss", "likelihood", "corruption", "penalty", "optimizer", "features")
+MODEL_GROUPS = (
+    "network",
+    "generator_condition",
+    "critic_condition",
+    "loss",
+    "likelihood",
+    "corruption",
+    "penalty",
+    "optimizer",
+    "features",
+)
 FACTS = ("image_shape", "num_classes", "num_train")
 """What the data tell a model, or the outermost class of a group, whose constructor asks for it."""
 DATA_ONLY_IN_SOURCE = frozenset({"root", "image_size", "source"})

@@ -17,6 +17,8 @@ GROUPS = {
     "likelihoods": "likelihood",
     "features": "features",
     "corruptions": "corruption",
+    "generator_conditions": "generator_condition",
+    "critic_conditions": "critic_condition",
     "optimizers": "optimizer",
     "trainers": "trainer",
     "loggers": "logger",

@@ -107,6 +107,8 @@ class TrainSettings(Section):
     likelihood: dict[str, Any] | None = None
     corruption: dict[str, Any] | None = None
     penalty: dict[str, Any] | None = None
+    generator_condition: dict[str, Any] | None = None
+    critic_condition: dict[str, Any] | None = None
     optimizer: dict[str, Any] | None = None
     metrics: dict[str, Any] | None = None
     features: dict[str, Any] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +10,10 @@ from torch import Tensor, nn
 
 from ganvas.losses.elbo import VAEOutputs
 from ganvas.models.autoencoder.coding import EncoderDecoder
+from ganvas.models.latent import checked_classes
 from ganvas.models.vae.vae import VAE
 from ganvas.models.vae.variational import as_posterior
+from ganvas.nn.conditional import label_planes, with_class, with_plane
 from ganvas.types import Batch, GaussianPosterior, ImageShape
 
 
@@ -60,16 +61,11 @@ class ConditionalVAE(VAE):
         network: EncoderDecoder,
         **model: Any,
     ) -> None:
-        if not num_classes:
-            raise ValueError(
-                f"num_classes must be at least 1, got {num_classes}: the data have no labels; "
-                "choose a labelled dataset, or model=vae"
-            )
+        num_classes = checked_classes(num_classes, otherwise="vae")
         network = conditioned(network, num_classes=num_classes)
         super().__init__(image_shape=image_shape, network=network, **model)
         self.num_classes = num_classes
-        self.label_plane = nn.Embedding(num_classes, image_shape[1] * image_shape[2])
-        nn.init.normal_(self.label_plane.weight, std=0.1)  # at 1 they would drown the image
+        self.label_plane = label_planes(num_classes=num_classes, image_shape=image_shape)
 
     def networks(self) -> Mapping[str, nn.Module]:
         """Encoder, decoder and the embedding of labels."""
@@ -89,8 +85,7 @@ class ConditionalVAE(VAE):
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> GaussianPosterior:
         """q(z|x, y) for images `(B, C, H, W)` in [0, 1] and labels `(B,)`."""
-        plane = self.label_plane(required(y)).view(-1, 1, *x.shape[2:])
-        return as_posterior(self.encoder(torch.cat([x, plane], 1)))
+        return as_posterior(self.encoder(with_plane(x, y, planes=self.label_plane)))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Images `(B, C, H, W)` in [0, 1] with labels `(B,)` to posterior means `(B, Z)`."""
@@ -117,22 +112,5 @@ class ConditionalVAE(VAE):
         return self.decode(codes, self.class_labels(num) if y is None else y)
 
     def _with_class(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """Codes and one-hot labels times √K, `(B, Z + K)`.
-
-        So an entry of the label has mean square 1, as one of the code has; a bare one-hot label
-        is drowned by the code, and learnt several times slower.
-        """
-        classes = torch.eye(self.num_classes, dtype=z.dtype, device=z.device)
-        classes *= math.sqrt(self.num_classes)
-        return torch.cat([z, classes[required(y)]], 1)
-
-
-def required(y: Tensor | None) -> Tensor:
-    """The labels themselves.
-
-    Raises:
-        ValueError: if there are none.
-    """
-    if y is None:
-        raise ValueError("y must be integer labels (B,), got None: a conditional model needs them")
-    return y.long()
+        """Codes and one-hot labels times √K, `(B, Z + K)`."""
+        return with_class(z, y, num_classes=self.num_classes)
