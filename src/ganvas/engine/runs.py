@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
+from torch import Tensor
 
 from ganvas.engine.build import Checked, build_data, build_model
 from ganvas.engine.check import check_plain
 from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
 from ganvas.errors import ConfigError, RunError
+from ganvas.nn.noise import truncated
 from ganvas.protocols import Conditional, Decodes, Encodes, Reconstructs, Samples
 from ganvas.tracking.files import read_run_json
 from ganvas.tracking.tables import metrics_frame
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import Tensor
 
     from ganvas.data import ImageData
     from ganvas.models.base import GenerativeModule
@@ -75,7 +76,13 @@ class ModelView:
         self.module = module.eval().requires_grad_(False)
 
     def sample(
-        self, num: int, *, seed: int = 0, noise: Tensor | None = None, y: Tensor | None = None
+        self,
+        num: int,
+        *,
+        seed: int = 0,
+        noise: Tensor | None = None,
+        y: Tensor | int | Sequence[int] | None = None,
+        truncation: float | None = None,
     ) -> Tensor:
         """`num` new images `(num, C, H, W)` in [0, 1].
 
@@ -83,27 +90,62 @@ class ModelView:
             num: how many.
             seed: of the draw.
             noise: codes `(num, Z)`; drawn from the model's prior where None.
-            y: labels `(num,)` for a conditional model, which cycles through its classes without.
+            y: for a conditional model, labels `(num,)`, or a class or classes to take in turn;
+                all K in turn where None.
+            truncation: as in `prior_codes`, where no noise is given.
 
         Raises:
-            RunError: if the model draws no samples, or takes no labels.
+            RunError: if the model draws no samples, takes no labels, or its prior can't be
+                truncated.
         """
+        if noise is None:
+            noise = self.prior_codes(num, seed=seed, truncation=truncation)
+        elif truncation is not None:
+            raise RunError(f"truncation={truncation}: noise is given and taken as it is; drop one")
         self._require(Samples, "sample", "its codes have no prior; choose vae, wae or gan")
-        given = {} if y is None else self._labels(y)
-        return self._to_unit(self.module.sample(num, seed=seed, noise=noise, **given))  # type: ignore[operator]
+        labels = self._labels(y) if isinstance(y, Tensor) else {"y": self.class_labels(num, y)}
+        given = {name: part for name, part in labels.items() if part is not None}
+        return self._to_unit(self.module.sample(num, noise=noise, **given))  # type: ignore[operator]
 
-    def prior_codes(self, num: int, *, seed: int = 0) -> Tensor:
+    def prior_codes(self, num: int, *, seed: int = 0, truncation: float | None = None) -> Tensor:
         """Codes `(num, Z)` from the model's prior.
 
+        Args:
+            num: how many.
+            seed: of the draw.
+            truncation: t > 0 for N(0, 1) cut to [−t, t] in the place of N(0, 1); see `truncated`.
+
         Raises:
-            RunError: if the model draws no samples.
+            RunError: if the model draws no samples, or its prior can't be truncated.
         """
         self._require(Samples, "sample", "its codes have no prior; choose vae, wae or gan")
-        return self.module.prior_codes(num, seed=seed)  # type: ignore[operator]
+        codes: Tensor = self.module.prior_codes(num, seed=seed)  # type: ignore[operator]
+        if truncation is None:
+            return codes
+        if not self.module.standard_normal_prior:
+            raise RunError(
+                f"truncation={truncation}: cuts the prior N(0, I), and this "
+                f"{type(self.module).__name__} has another one; leave truncation out"
+            )
+        try:
+            return truncated(codes, truncation)
+        except ValueError as error:
+            raise RunError(str(error)) from error
 
-    def class_labels(self, num: int) -> Tensor | None:
-        """Labels 0, 1, …, K − 1, 0, … `(num,)` of a conditional model; None for others."""
-        return self.module.class_labels(num) if isinstance(self.module, Conditional) else None
+    def class_labels(self, num: int, y: int | Sequence[int] | None = None) -> Tensor | None:
+        """Labels `(num,)` for a conditional model; None for others.
+
+        Args:
+            num: how many.
+            y: a class, or several that are taken in turn; all K, 0, 1, …, where None.
+
+        Raises:
+            RunError: if the model takes no labels, or has no such class.
+        """
+        if y is None:
+            return self.module.class_labels(num) if isinstance(self.module, Conditional) else None
+        asked = torch.as_tensor([y] if isinstance(y, int) else list(y))
+        return self._labels(asked)["y"][torch.arange(num, device=self.module.device) % len(asked)]
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Images `(B, C, H, W)` in [0, 1] to codes `(B, Z)`; `y` `(B,)` for a conditional model.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -16,44 +17,64 @@ from ganvas.errors import RunError
 from ganvas.protocols import Conditional
 
 BATCH = 256
+LONGEST = 40
+"""Characters of a file name that list classes."""
 
 
 def sample(settings: SampleSettings) -> Path:
     """Draw and write; the file or folder written.
 
-    The images depend on the checkpoint, `n` and `seed` alone, not on the batches they are made in.
+    The images depend on the checkpoint, `n`, `seed`, `y` and `truncation` alone, not on the
+    batches they are made in.
 
     Raises:
-        GanvasError: if the run can't be used, its model draws no samples, or `out` not be written.
+        GanvasError: if the run can't be used, its model draws no such samples, or `out` can't be
+            written.
     """
     run = load_run(settings.run, trust=settings.trust)
     device = pick_device(settings.accelerator)
     view = run.load_model(settings.checkpoint, device=str(device))
     with torch.no_grad():
-        codes = view.prior_codes(settings.n, seed=settings.seed)
-        labels = view.class_labels(settings.n)
+        codes = view.prior_codes(settings.n, seed=settings.seed, truncation=settings.truncation)
+        labels = view.class_labels(settings.n, settings.y)
         images = torch.cat(
             [
                 view.sample(len(z), noise=z, y=None if labels is None else labels[i : i + BATCH])
                 for i, z in zip(range(0, settings.n, BATCH), codes.split(BATCH), strict=True)
             ]
         ).cpu()
-    suffix = {"grid": ".png", "png": "", "npz": ".npz"}[settings.format]
-    used = checkpoint_path(run.path, settings.checkpoint).stem
-    name = f"drawn-{used}-n{settings.n}-seed{settings.seed}{suffix}"
+    name = _name(settings, used=checkpoint_path(run.path, settings.checkpoint).stem)
     out = Path(settings.out).expanduser() if settings.out else run.path / "samples" / name
+    columns = _columns(len(images), view, asked=settings.y)
     try:
-        _write(images, out, kind=settings.format, columns=_columns(len(images), view))
+        _write(images, out, kind=settings.format, columns=columns)
     except OSError as error:
         raise RunError(f"out={out}: can't be written ({error.strerror}); choose another") from error
     return out
 
 
-def _columns(num: int, view: ModelView) -> int:
+def _name(settings: SampleSettings, *, used: str) -> str:
+    """A file name that says what was drawn; of many classes, how many and a digest."""
+    parts = ["drawn", used, f"n{settings.n}", f"seed{settings.seed}"]
+    if settings.y is not None:
+        classes = [settings.y] if isinstance(settings.y, int) else settings.y
+        listed = "-".join(str(k) for k in classes)
+        if len(listed) > LONGEST:
+            digest = blake2b(listed.encode(), digest_size=4).hexdigest()
+            listed = f"{len(classes)}classes-{digest}"
+        parts.append(f"y{listed}")
+    if settings.truncation is not None:
+        parts.append(f"truncation{settings.truncation:g}")
+    return "-".join(parts) + {"grid": ".png", "png": "", "npz": ".npz"}[settings.format]
+
+
+def _columns(num: int, view: ModelView, *, asked: int | list[int] | None) -> int:
     """Of a grid about as wide as high; in that of a conditional model columns are classes."""
     near = int(np.ceil(np.sqrt(num)))
     if isinstance(view.module, Conditional):
-        return pictures.columns_of_classes(num, num_classes=view.module.num_classes, near=near)
+        kinds = len(asked) if isinstance(asked, list) else 1 if asked is not None else None
+        num_classes = kinds or view.module.num_classes
+        return pictures.columns_of_classes(num, num_classes=num_classes, near=near)
     return near
 
 

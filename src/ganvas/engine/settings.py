@@ -154,6 +154,8 @@ class SampleSettings(Section):
     checkpoint: str
     n: Positive
     seed: NonNegative
+    y: NonNegative | Annotated[list[NonNegative], Field(min_length=1)] | None
+    truncation: Annotated[float, Field(gt=0)] | None
     format: Literal["grid", "png", "npz"]
     out: str | None
     accelerator: Literal["auto", "cpu", "gpu"]

@@ -27,6 +27,7 @@ class GenerativeModule(pl.LightningModule, ABC):
         value_range: of the images this model wants; data are delivered so.
         monitor: metric that selects the best checkpoint, or None where none is fit for it.
         monitor_mode: "min" or "max".
+        standard_normal_prior: whether `prior_codes` are from N(0, I), which can be truncated.
         higher_is_better: direction of each reported part; parts absent here have none.
         seed: of the run; the engine sets it before training.
         accumulate: batches per optimiser step; the engine sets it before training.
@@ -34,6 +35,7 @@ class GenerativeModule(pl.LightningModule, ABC):
     """
 
     value_range: ValueRange = (0.0, 1.0)
+    standard_normal_prior: bool = False
     monitor: ClassVar[str | None] = None
     monitor_mode: ClassVar[str] = "min"
     higher_is_better: ClassVar[Mapping[str, bool]] = {}

@@ -34,3 +34,26 @@ def keyed_normal(shape: tuple[int, ...], *key: int, device: torch.device | str) 
     if torch.device(device).type == "meta":
         return torch.empty(shape, device=device)
     return torch.randn(shape, generator=keyed_generator(device, *key), device=device)
+
+
+def truncated(normal: Tensor, limit: float) -> Tensor:
+    """Standard normal values made ones of N(0, 1) given |z| ≤ t, of any shape.
+
+    z = Φ⁻¹(Φ(−t) + Φ(n) (Φ(t) − Φ(−t))), by the inverse CDF: order and sign are kept and t → ∞
+    changes nothing, so the same seed gives images near the untruncated ones. Brock et al. (2019,
+    arXiv:1809.11096, sec. 3.1) draw values beyond t again instead: the same distribution.
+
+    Args:
+        normal: n.
+        limit: t.
+
+    Raises:
+        ValueError: if the limit is not positive.
+    """
+    if not limit > 0:
+        raise ValueError(f"truncation must be positive, got {limit}; leave it out for none")
+    n = normal.double()
+    below = torch.special.ndtr(torch.tensor(-limit, dtype=n.dtype, device=n.device))
+    share = below + torch.special.ndtr(-n.abs()) * (1 - 2 * below)  # in the lower tail: precise
+    size = -torch.special.ndtri(share).clamp(max=0)
+    return size.copysign(n).to(normal).clamp(-limit, limit)

@@ -29,6 +29,7 @@ class WAE(Autoencoder):
         ValueError: if λ is below 0.
     """
 
+    standard_normal_prior = True
     higher_is_better: ClassVar[Mapping[str, bool]] = {**Autoencoder.higher_is_better, "mmd": False}
 
     def __init__(self, *, mmd_weight: float, kernel: Kernel, **autoencoder: Any) -> None:

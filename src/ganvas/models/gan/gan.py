@@ -63,11 +63,13 @@ class GAN(Showing):
     ) -> None:
         super().__init__(**showing)
         self.latent_dim, self.prior = checked_width(latent_dim), prior
+        self.standard_normal_prior = prior == "normal"
         self.generator = self.build_generator(network["generator"])
         self.critic = self.build_critic(network["critic"])
         self.value_range = output_range(self.generator)
         self.penalty, self.together = dict(penalty), together
         warn_of_batch_statistics(self.critic, self.penalty)
+        self.after_critic_step()  # clipped weights are so from the first step on
         self.average: ExponentialMovingAverage | None = None
         if ema_decay is not None:
             self.average = ExponentialMovingAverage(

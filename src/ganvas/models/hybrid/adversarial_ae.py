@@ -36,6 +36,7 @@ class AdversarialAutoencoder(Coding, AdversarialModule):
         ValueError: if adversarial_weight is below 0.
     """
 
+    standard_normal_prior = True
     monitor: ClassVar[str | None] = "val/reconstruction_mse"
 
     def __init__(

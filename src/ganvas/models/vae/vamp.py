@@ -52,6 +52,8 @@ class VampVAE(VAE):
             objective holds for the prior N(0, I) alone.
     """
 
+    standard_normal_prior = False
+
     def __init__(
         self,
         *,

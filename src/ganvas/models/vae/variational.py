@@ -36,6 +36,7 @@ class LatentVariable(GenerativeModule):
         base: arguments of the base.
     """
 
+    standard_normal_prior = True
     monitor: ClassVar[str | None] = "val/elbo"
     monitor_mode: ClassVar[str] = "max"
     higher_is_better: ClassVar[Mapping[str, bool]] = {
