@@ -45,6 +45,33 @@ def test_weights_follow_the_recursion_and_buffers_are_copied(decay: float) -> No
     assert not torch.equal(states[0]["0.weight"], states[-1]["0.weight"])
 
 
+@pytest.mark.parametrize("warmup", [1, 3, 10])
+def test_the_warm_up_forgets_the_first_weights(warmup: int) -> None:
+    """Decay of update t is min(decay, (1 + t) / (warmup + t)); saved and loaded on the way."""
+    net, decay = network(), 0.6
+    average = ExponentialMovingAverage(net, decay=decay, warmup=warmup)
+    expected = net[0].weight.detach().double()
+    used = []
+    for step in range(8):
+        with torch.no_grad():
+            net[0].weight.add_(torch.randn(4, 3, generator=torch.Generator().manual_seed(step)))
+        average.update(net, step=step)
+        used.append(min(decay, (1 + step) / (warmup + step)))
+        expected = used[-1] * expected + (1 - used[-1]) * net[0].weight.detach().double()
+        got = average.network[0].weight.double()
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+        state = average.state_dict()
+        average = ExponentialMovingAverage(network(), decay=decay, warmup=warmup)
+        average.load_state_dict(state)
+    assert used[0] == min(decay, 1 / warmup)
+    assert used[-1] == min(decay, 8 / (7 + warmup))
+
+
+def test_a_warm_up_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="ema_warmup must be at least 0 generator steps, got -1"):
+        ExponentialMovingAverage(nn.Linear(1, 1), decay=0.5, warmup=-1)
+
+
 def test_it_starts_as_a_copy_and_not_as_the_same_tensors() -> None:
     net = network()
     average = ExponentialMovingAverage(net, decay=0.9)

@@ -20,6 +20,7 @@ from ganvas.errors import ConfigError, GanvasError
 from ganvas.paths import config_dir
 
 if TYPE_CHECKING:
+    from ganvas.data import ImageData
     from ganvas.engine.build import Checked
     from ganvas.engine.train import Outcome
 
@@ -119,7 +120,7 @@ def _sweep(arguments: Sequence[str], overrides: list[str], search: list[str]) ->
     from ganvas.engine.check import check_composed, check_ready
 
     checked: list[Checked] = []
-    known: set[str] = set()
+    known: dict[str, ImageData] = {}
     for job in jobs:
         try:
             checked.append(check_composed(compose(job, search=search)))

@@ -113,6 +113,7 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
         build_schedule,
     )
     from ganvas.engine.checkpoint_files import check_fit, checkpoint_path, read_checkpoint
+    from ganvas.engine.needs import check_budget
     from ganvas.types import Batch
 
     data, trainer = build_data(checked), checked.settings.trainer
@@ -137,6 +138,7 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
     _check_widths(checked, model)
     _check_monitors(checked, model, [f"val/{name}" for name in parts])
     _check_optimizers(checked, model)
+    check_budget(checked, model, steps_per_epoch=data.steps_per_epoch())
     return data, model
 
 
@@ -163,8 +165,8 @@ def _check_optimizers(checked: Checked, model: GenerativeModule) -> None:
             raise ConfigError(f"{key}: {error}") from error
 
 
-def check_ready(checked: Checked, *, known: set[str]) -> None:
-    """All that can be told before a job of a sweep starts: device, shapes, and the images.
+def check_ready(checked: Checked, *, known: dict[str, ImageData]) -> None:
+    """All that can be told before a job of a sweep starts: device, shapes, images, budget.
 
     Args:
         checked: the job.
@@ -173,11 +175,14 @@ def check_ready(checked: Checked, *, known: set[str]) -> None:
     Raises:
         GanvasError: if the job would be refused.
     """
+    from ganvas.engine.needs import check_needs
+
     check_device(checked)
-    data, _ = check_build(checked)
+    data, model = check_build(checked)
     if (identity := repr(checked.config["dataset"])) not in known:
         data.prepare(checked.settings.trainer.devices * checked.settings.trainer.num_nodes)
-        known.add(identity)
+        known[identity] = data
+    check_needs(checked, model, known[identity])
 
 
 def _check_widths(checked: Checked, model: GenerativeModule) -> None:

@@ -13,6 +13,7 @@ from ganvas.callbacks.checkpoints import InterruptedRun
 from ganvas.engine.build import Checked, build_data, build_logger, model_class
 from ganvas.engine.check import check_build, check_device
 from ganvas.engine.checkpoint_files import checkpoint_path, read_checkpoint
+from ganvas.engine.needs import check_needs
 from ganvas.engine.ranks import global_rank, launched_externally, other_ranks
 from ganvas.engine.session import Session
 from ganvas.engine.signals import signal_inbox
@@ -66,11 +67,11 @@ def train_checked(
     """
     quiet_lightning()
     check_device(checked)
-    check_build(checked)
+    _, model = check_build(checked)
     world = checked.settings.trainer.devices * checked.settings.trainer.num_nodes
     data = build_data(checked)
     data.prepare(world)
-    _check_needs(checked, data)
+    check_needs(checked, model, data)
     checkpoint = checkpoint_path(resume, "last") if resume is not None else None
     if global_rank() > 0 and launched_externally():
         train_rank(checked, folder=runs_dir or Path(checked.settings.paths.runs_dir), data=data)
@@ -114,23 +115,6 @@ def _resume_marker(folder: Path) -> Path | None:
     """The checkpoint that rank 0 resumes from: it says so in the folder before it starts ranks."""
     marker = folder / ".resume-from"
     return Path(marker.read_text()) if marker.is_file() else None
-
-
-def _check_needs(checked: Checked, data: ImageData) -> None:
-    settings = checked.settings.trainer
-    monitors = [settings.checkpoint.monitor]
-    if settings.early_stopping:
-        monitors.append(settings.early_stopping.monitor or "the model's")
-    if any(monitors) and data.counts["val"] == 0:
-        raise ConfigError("a monitor needs validation images; set dataset.val_size above 0")
-    window, budget = settings.accumulate_grad_batches, settings.max_steps
-    cut = (budget or 0) % (data.steps_per_epoch() or 1) % window
-    if budget and cut:
-        raise ConfigError(
-            f"trainer.max_steps={budget} ends inside a window of "
-            f"trainer.accumulate_grad_batches={window} batches, whose gradient would be lost; "
-            f"set max_steps to {budget - cut or window} or {budget + window - cut}"
-        )
 
 
 def _open_record(

@@ -1,4 +1,7 @@
-"""Differentiable augmentation of what the critic sees (Zhao et al. 2020, arXiv:2006.10738)."""
+"""Differentiable augmentation of what the critic sees (Zhao et al. 2020, arXiv:2006.10738).
+
+The authors' code, but for values that are told by the images' range, and draws that are given.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ganvas.types import ValueRange
 
@@ -45,7 +49,7 @@ def checked_policy(policy: Sequence[str]) -> tuple[str, ...]:
 
 
 def _color(images: Tensor, draws: Tensor, value_range: ValueRange) -> Tensor:
-    """Brightness by up to half the range either way, saturation 0 to 2, contrast ½ to 3/2."""
+    """Brightness by up to a quarter of the range, saturation 0 to 2, contrast ½ to 3/2."""
     brightness, saturation, contrast = draws[:, :3, None, None, None].unbind(1)
     images = images + (brightness - 0.5) * (value_range[1] - value_range[0]) / 2
     grey = images.mean(1, keepdim=True)
@@ -55,15 +59,14 @@ def _color(images: Tensor, draws: Tensor, value_range: ValueRange) -> Tensor:
 
 
 def _translation(images: Tensor, draws: Tensor, value_range: ValueRange) -> Tensor:
-    """Moved by up to an eighth of the side either way; black comes in."""
+    """Moved by whole pixels, up to an eighth of the side either way; grey comes in."""
     height, width = images.shape[2:]
-    rows = torch.arange(height, device=images.device) + _whole(draws[:, 3:4], height)
-    columns = torch.arange(width, device=images.device) + _whole(draws[:, 4:5], width)
-    inside = _within(rows, height)[:, None, :, None] & _within(columns, width)[:, None, None, :]
-    places = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None]
-    flat = places.flatten(1)[:, None].expand(-1, images.shape[1], -1)
-    moved = images.flatten(2).gather(2, flat).view_as(images)
-    return torch.where(inside, moved, torch.full_like(moved, value_range[0]))
+    down, right = _most(height), _most(width)
+    padded = pad(images, [right, right, down, down], value=sum(value_range) / 2)
+    rows = _places(draws[:, 3:4], 2 * down + 1) + torch.arange(height, device=images.device)
+    columns = _places(draws[:, 4:5], 2 * right + 1) + torch.arange(width, device=images.device)
+    each = torch.arange(len(images), device=images.device)[:, None, None]
+    return padded[each, :, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
 
 
 def _cutout(images: Tensor, draws: Tensor, value_range: ValueRange) -> Tensor:
@@ -81,19 +84,19 @@ POLICIES: dict[str, Callable[[Tensor, Tensor, ValueRange], Tensor]] = {
 }
 
 
-def _whole(draws: Tensor, side: int) -> Tensor:
-    """Whole pixels from −side/8 to side/8, `(B, 1)`."""
-    most = int(side * SHIFT + 0.5)
-    return (draws * (2 * most + 1)).long() - most
+def _most(side: int) -> int:
+    """Pixels in an eighth of the side, rounded."""
+    return int(side * SHIFT + 0.5)
 
 
-def _within(places: Tensor, side: int) -> Tensor:
-    return (places >= 0) & (places < side)
+def _places(draws: Tensor, num: int) -> Tensor:
+    """0 to num − 1, by draws below 1, `(B, 1)`."""
+    return (draws * num).long()
 
 
 def _hole(draws: Tensor, side: int, device: torch.device) -> Tensor:
     """Which of the `side` rows or columns are in the hole, `(B, side)`."""
     length = int(side * HOLE + 0.5)
-    first = (draws * (side + 1 - length % 2)).long() - length // 2
+    first = _places(draws, side + 1 - length % 2) - length // 2
     place = torch.arange(side, device=device)
     return (place >= first) & (place < first + length)

@@ -12,8 +12,11 @@ class ImageHistory(nn.Module):
     """A store of past fakes (Shrivastava et al. 2017, arXiv:1612.07828, sec. 2.3).
 
     Until it is full every new fake is kept and shown. Then each fake, with probability ½, is
-    exchanged for an old one, whose place it takes. The images are buffers: they are in the
-    checkpoint, and of several ranks all have those of rank 0.
+    exchanged for an old one, whose place it takes: image by image, as in CycleGAN's code (Zhu et
+    al. 2017, arXiv:1703.10593, sec. 4), where the paper exchanges one half of each batch.
+
+    The images are buffers: they are in the checkpoint, and of several ranks all have those of
+    rank 0, so there two ranks of b images do not equal one of 2b.
 
     Args:
         image_shape: (C, H, W).
@@ -36,17 +39,18 @@ class ImageHistory(nn.Module):
 
     @torch.no_grad()
     def exchanged(self, fake: Tensor, draws: Tensor) -> Tensor:
-        """Fakes `(B, C, H, W)`, some of them old, by uniform draws `(B, 2)`."""
+        """Fakes `(B, C, H, W)`, some of them old, by uniform draws below 1, `(B, 2)`."""
         if self.size == 0 or fake.is_meta:
             return fake
-        room = min(self.size - int(self.count), len(fake))
+        count = int(self.count)
+        room = min(self.size - count, len(fake))
+        self.images[count : count + room] = fake[:room]
+        self.count += room
         shown = fake.clone()
-        if room:
-            self.images[int(self.count) : int(self.count) + room] = fake[:room].to(self.images)
-            self.count += room
-        swap = (draws[:, 0] < 0.5) & (torch.arange(len(fake), device=fake.device) >= room)  # noqa: PLR2004
-        places = (draws[:, 1] * self.size).long()
-        for i in swap.nonzero().flatten().tolist():  # one after another: places may coincide
-            shown[i] = self.images[places[i]].to(shown)
-            self.images[places[i]] = fake[i].to(self.images)
+        swaps = (draws[:, 0] < 0.5).tolist()  # noqa: PLR2004
+        places = (draws[:, 1] * self.size).long().tolist()
+        for i in range(room, len(fake)):  # one after another: places may coincide
+            if swaps[i]:
+                shown[i] = self.images[places[i]]
+                self.images[places[i]] = fake[i]
         return shown

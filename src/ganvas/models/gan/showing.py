@@ -18,6 +18,9 @@ from ganvas.protocols import Schedule
 from ganvas.schedules import as_schedule, lowest
 from ganvas.types import Batch
 
+BELOW_ONE = 1 - 2**-24
+"""The largest float32 below 1. Times a whole number, rounded, it is still below that number."""
+
 
 class Use(IntEnum):
     """Independent draws of one batch; 0 is the generator's noise."""
@@ -75,8 +78,11 @@ class Showing(AdversarialModule):
         self.history = ImageHistory(image_shape=self.image_shape, size=replay)
 
     def uniform(self, batch: Batch, *size: int, use: int) -> Tensor:
-        """Uniform noise in [0, 1), `(B, *size)`, keyed as `noise` is."""
-        return torch.special.ndtr(self.noise(batch, *size, use=use))
+        """Uniform noise in [0, 1), `(B, *size)`, keyed as `noise` is.
+
+        Φ of normal noise; that is 1 in float32 from 5.4 on, hence the clamp.
+        """
+        return torch.special.ndtr(self.noise(batch, *size, use=use)).clamp(max=BELOW_ONE)
 
     def seen(self, images: Tensor, batch: Batch, *, real: bool) -> Tensor:
         """Images as the critic sees them: augmented, then with instance noise."""
