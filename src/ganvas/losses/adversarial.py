@@ -57,6 +57,7 @@ class MinimaxLoss(LabelLoss):
 
     Critic: −½ log D(x) − ½ log(1 − D(G(z))). Generator: its negative, of which only
     ½ log(1 − D(G(z))) depends on G. It saturates while the critic wins: kept for comparison.
+    The ½ is that of Goodfellow 2016 (arXiv:1701.00160, eqs. 8 and 10).
     """
 
     def real(self, logits: Tensor) -> Tensor:

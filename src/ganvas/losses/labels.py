@@ -20,13 +20,17 @@ class Labels:
     """Labels t in [0, 1], 1 for real: the critic pays t · real(D) + (1 − t) · fake(D).
 
     With the cross-entropy losses this is cross-entropy with a soft label; with least squares it
-    has the gradient of ½ (D − t)² for labels 0 and 1.
+    has the gradient of ½ (D − (t·b + (1 − t)·a))². Flips exchange 1 for 0, after smoothing and
+    noise.
 
     Attributes:
         smoothing: one-sided: real images have 1 − smoothing (Salimans et al. 2016,
             arXiv:1606.03498, sec. 3.4).
         noise: each label moves towards the other by a uniform draw from [0, noise).
         flips: share of the images, real and fake, whose label is exchanged.
+
+    Raises:
+        ValueError: if one is outside [0, 1), or smoothing and noise together are above 1.
     """
 
     smoothing: float = 0.0
@@ -37,6 +41,11 @@ class Labels:
         for name in ("smoothing", "noise", "flips"):
             if not 0 <= (value := getattr(self, name)) < 1:
                 raise ValueError(f"label_{name} must be in [0, 1), got {value}")
+        if self.smoothing + self.noise > 1:
+            raise ValueError(
+                "label_smoothing + label_noise must be at most 1, so that labels stay in [0, 1], "
+                f"got {self.smoothing} + {self.noise}"
+            )
 
     @property
     def hard(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -61,7 +62,7 @@ class Penalty:
         return terms
 
     def constrain(self, critic: nn.Module) -> None:
-        """Called after each step of the critic."""
+        """Called once the critic is built, and after each of its steps."""
 
 
 class GradientNorm(Penalty):
@@ -110,12 +111,12 @@ class GradientNorm(Penalty):
 class GradientPenalty(GradientNorm):
     """(‖∇D(x̂)‖ − 1)², x̂ = x + u · (G(z) − x), one u ~ U(0, 1) an image (Gulrajani et al. 2017).
 
-    arXiv:1704.00028, eq. 3 (λ = 10 there).
+    arXiv:1704.00028, eq. 3 (λ = 10 there; what they write ε is 1 − u).
     """
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor, *, draw: Draw) -> Tensor:
         """See the class; `(B,)`."""
-        between = torch.lerp(real, fake, draw(1, 1, 1))
+        between = real + draw(1, 1, 1) * (fake - real)
         return (image_gradients(critic, between).norm(dim=1) - 1).square()
 
 
@@ -164,6 +165,8 @@ class Dragan(GradientNorm):
 class WeightClipping(Penalty):
     """Every weight of the critic is cut to [−c, c] after each step (Arjovsky et al. 2017, alg. 1).
 
+    Before the first step too, as in the authors' code. Normalisation's scales count as weights.
+
     Args:
         limit: c.
 
@@ -186,8 +189,13 @@ class WeightClipping(Penalty):
 
 
 def image_gradients(critic: Critic, images: Tensor) -> Tensor:
-    """∇D at each of the images `(B, C, H, W)`, flat, `(B, C·H·W)`, differentiable once more."""
-    with torch.enable_grad():
-        images = images.detach().requires_grad_()
+    """∇D at each of the images `(B, C, H, W)`, flat, `(B, C·H·W)`, differentiable once more.
+
+    In full precision, also under autocast: in half precision an image's gradient underflows,
+    since no loss scale is on it.
+    """
+    images = images.detach().to(torch.promote_types(images.dtype, torch.float32)).requires_grad_()
+    full = nullcontext() if images.is_meta else torch.autocast(images.device.type, enabled=False)
+    with torch.enable_grad(), full:
         (gradients,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
-    return gradients.float().flatten(1)
+    return gradients.flatten(1)
