@@ -65,6 +65,17 @@ class Samples(Protocol):
 
 
 @runtime_checkable
+class Adversarial(Protocol):
+    """A model whose two sides play a game."""
+
+    def critic_side(self) -> Mapping[str, Sequence[nn.Module]]:
+        """Networks of the critic side under the name of the optimiser that trains them."""
+
+    def generator_side(self) -> Mapping[str, Sequence[nn.Module]]:
+        """Networks of the generator side under the name of the optimiser that trains them."""
+
+
+@runtime_checkable
 class Conditional(Protocol):
     """A model whose images depend on a class.
 
@@ -113,7 +124,10 @@ class ImageSource(Protocol):
         """A hash of the content; raises `DataError` where files are missing."""
 
     def read(self, split: Split) -> tuple[np.ndarray, np.ndarray | None]:
-        """uint8 images `(N, C, H, W)` and integer labels `(N,)` or None."""
+        """uint8 images `(N, C, H, W)` and integer labels `(N,)` or None.
+
+        Float32 in [0, 1] takes the place of uint8 where 8 bits would lose too much.
+        """
 
 
 @runtime_checkable
@@ -153,6 +167,9 @@ class Recorder(Protocol):
 
     def log_images(self, name: str, image: np.ndarray, *, step: int) -> None:
         """One uint8 picture `(H, W, 3)`, kept as `samples/<name>-<step>.png`."""
+
+    def log_collapses(self, collapses: Sequence[Mapping[str, object]]) -> None:
+        """All collapses of the run so far: mappings of `step`, `rule`, `reason` and `value`."""
 
 
 class Trainable(Protocol):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 
+from ganvas.callbacks.figures import DivergedError
 from ganvas.protocols import trainable
 
 
@@ -31,7 +32,7 @@ class Checkpoints(pl.Callback):
 
     Saved after each validation (after each epoch where there is none), every `every_n_steps`
     batches, at the end, and when a signal came. Only between two optimiser steps: gradients that
-    are being accumulated are in no checkpoint.
+    are being accumulated are in no checkpoint. Weights that are not finite are never saved.
 
     Args:
         folder: made when first needed.
@@ -61,6 +62,8 @@ class Checkpoints(pl.Callback):
         self.best = math.inf
         self.best_step: int | None = None
         self._saved_step = -1
+        self._last_step: int | None = None
+        self._never_finite: set[str] = set()
 
     @property
     def last_path(self) -> Path:
@@ -79,6 +82,37 @@ class Checkpoints(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best value up."""
         self.best, self.best_step = state_dict["best"], state_dict["best_step"]
+
+    def last_good(self) -> str:
+        """Which checkpoint is the last, in words."""
+        if self._last_step is None:
+            return "no checkpoint was written before it"
+        name = f"{self.folder.name}/{self.last_path.name}"
+        return f"the last good checkpoint is {name} of step {self._last_step}"
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note where a resumed run goes on, and which buffers (of −∞, say) are meant so."""
+        module = trainable(pl_module)
+        if module.step and self.last_path.is_file():
+            self._last_step = module.step
+        buffers = {name for name, _ in pl_module.named_buffers()}
+        self._never_finite = buffers & set(_not_finite(pl_module.state_dict()))
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """A bad gradient spoils weights before it spoils a loss.
+
+        Raises:
+            DivergedError: if a weight or buffer is not finite; nothing is saved.
+        """
+        bad = [n for n in _not_finite(checkpoint["state_dict"]) if n not in self._never_finite]
+        if bad:
+            raise DivergedError(
+                f"{bad[0]} was no longer finite at step {trainable(pl_module).step}, after a "
+                f"gradient that was not; {self.last_good()}. "
+                "Lower the learning rate, or set trainer.gradient_clip_val"
+            )
 
     def on_train_batch_end(
         self,
@@ -126,6 +160,7 @@ class Checkpoints(pl.Callback):
         if module.step != self._saved_step:
             self._saved_step = module.step
             trainer.save_checkpoint(self.last_path)
+            self._last_step = module.step
 
     def _agreed_signal(self, trainer: pl.Trainer) -> int:
         """The signal that any rank got, 0 for none: all must stop at the same batch."""
@@ -141,6 +176,16 @@ class Checkpoints(pl.Callback):
         _link(self.last_path, self.folder / f"step-{step:08d}.ckpt")
         for old in sorted(self.folder.glob("step-*.ckpt"))[: -self.keep]:
             old.unlink()
+
+
+def _not_finite(state: Mapping[str, Any]) -> list[str]:
+    """Names of the tensors that hold NaN or an infinity; one copy from the device."""
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    finite = [t.isfinite().all() for t in tensors.values()]
+    if not finite:
+        return []
+    flags = torch.stack([flag.to(finite[-1].device) for flag in finite]).tolist()
+    return [name for name, good in zip(tensors, flags, strict=True) if not good]
 
 
 def _link(source: Path, target: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     from ganvas.protocols import Recorder
 
 
+Watcher = Callable[[Mapping[str, float], int], None]
+"""Takes figures as they are written, and their step."""
+
+SKIPPABLE = "_gradient_norm"
+MAX_SKIPS = 50
+"""Steps in a row that the scaler of `16-mixed` may skip: 2**50 is far more than it scales by."""
+
+
 class DivergedError(GanvasError):
-    """A loss part became NaN or infinite."""
+    """A loss part, a gradient norm or a weight became NaN or infinite."""
 
 
 class Figures(pl.Callback):
@@ -29,19 +37,33 @@ class Figures(pl.Callback):
     The parts stay on the device as they are made; once per `every_n_steps` they come over in one
     copy. Validation means are written as they are published.
 
+    A part that is not finite ends the run. Under `16-mixed` gradient norms may be: the scaler
+    skips such a step by design and lowers its scale. They stay in the trace and out of the means,
+    and end the run only where `MAX_SKIPS` steps in a row were skipped.
+
     Args:
         recorder: takes the figures.
         every_n_steps: batches per window.
+        last_good: says which checkpoint is the last before a divergence.
 
     Attributes:
+        watchers: are called with all that is written, and its step.
         latest: the last means written, without the split's name, for the progress bar.
         images_per_second: over the last window.
         training_seconds: from the first batch to the end of the last training loop.
     """
 
-    def __init__(self, recorder: Recorder | None, *, every_n_steps: int) -> None:
+    def __init__(
+        self,
+        recorder: Recorder | None,
+        *,
+        every_n_steps: int,
+        last_good: Callable[[], str] = lambda: "no checkpoint was written before it",
+    ) -> None:
         self.recorder = recorder
         self.every_n_steps = every_n_steps
+        self.last_good = last_good
+        self.watchers: list[Watcher] = []
         self.latest: dict[str, float] = {}
         self.images_per_second = 0.0
         self.seconds = 0.0
@@ -51,6 +73,7 @@ class Figures(pl.Callback):
         self._began = time.monotonic()
         self._window_began = self._began
         self._window_images = 0
+        self._skips: dict[str, int] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Training seconds so far, and the steps that are not written yet."""
@@ -109,7 +132,8 @@ class Figures(pl.Callback):
         """
         del checkpoint
         rows = _fetch(self._parts) if self._parts else []
-        if not all(math.isfinite(value) for row in rows for value in row.values()):
+        skips = dict(self._skips) if _scales(trainer) else None
+        if _fault(self._steps, rows, skips=skips):
             self.flush(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -130,9 +154,15 @@ class Figures(pl.Callback):
         self._steps, self._parts = [], []
         if self.recorder is not None:
             self.recorder.log_trace(steps, _columns(rows))
-        means = {f"train/{name}": mean for name, mean in _means(rows).items()}
+        skips = self._skips if _scales(trainer) else None
+        kept = rows if skips is None else _without_skipped(rows)
+        means = {f"train/{name}": mean for name, mean in _means(kept).items()}
         self._write(module, means | self._rates(trainer, module))
-        _require_finite(steps, rows)
+        if fault := _fault(steps, rows, skips=skips):
+            raise DivergedError(
+                f"{fault}; {self.last_good()}. "
+                "Lower the learning rate, or set trainer.gradient_clip_val"
+            )
 
     def _rates(self, trainer: pl.Trainer, module: Trainable) -> dict[str, float]:
         now, images = time.monotonic(), module.counters["images_seen"]
@@ -148,6 +178,8 @@ class Figures(pl.Callback):
 
     def _write(self, module: Trainable, values: dict[str, float]) -> None:
         self.latest |= {name.split("/", 1)[1]: value for name, value in values.items()}
+        for watcher in self.watchers:
+            watcher(values, module.step)
         if self.recorder is not None and values:
             self.recorder.log_metrics(
                 values,
@@ -179,11 +211,39 @@ def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     return {n: math.fsum(v := [r[n] for r in rows if n in r]) / len(v) for n in names}
 
 
-def _require_finite(steps: Sequence[int], rows: Sequence[dict[str, float]]) -> None:
+def _scales(trainer: pl.Trainer) -> bool:
+    """Whether a scaler skips steps whose gradients are not finite (`16-mixed`)."""
+    return getattr(trainer.precision_plugin, "scaler", None) is not None
+
+
+def _without_skipped(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """The rows without gradient norms that are not finite."""
+    return [
+        {n: v for n, v in row.items() if math.isfinite(v) or not n.endswith(SKIPPABLE)}
+        for row in rows
+    ]
+
+
+def _fault(
+    steps: Sequence[int], rows: Sequence[dict[str, float]], *, skips: dict[str, int] | None
+) -> str | None:
+    """The first part that is not finite, and its step.
+
+    Args:
+        steps: of the rows.
+        rows: parts by name.
+        skips: how many steps in a row were skipped until now, by gradient norm, to be counted on;
+            None where none may be.
+    """
     for step, row in zip(steps, rows, strict=True):
         for name, value in row.items():
-            if not math.isfinite(value):
-                raise DivergedError(
-                    f"{name} became {value} at step {step}; the checkpoints before it are kept. "
-                    "Lower the learning rate, or set trainer.gradient_clip_val"
-                )
+            if math.isfinite(value):
+                if skips:
+                    skips.pop(name, None)
+                continue
+            if skips is None or not name.endswith(SKIPPABLE):
+                return f"{name} became {value} at step {step}"
+            skips[name] = skips.get(name, 0) + 1
+            if skips[name] > MAX_SKIPS:
+                return f"{name} was {value} for {skips[name]} steps in a row at step {step}"
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ganvas.engine.trainer import total_steps
+from ganvas.engine.watching import watched_metrics
 from ganvas.errors import ConfigError
 from ganvas.models.adversarial import AdversarialModule
 
@@ -21,7 +22,7 @@ def check_needs(checked: Checked, model: GenerativeModule, data: ImageData) -> N
         ConfigError: with the value to set instead.
     """
     settings = checked.settings.trainer
-    monitors = [settings.checkpoint.monitor]
+    monitors = [settings.checkpoint.monitor, *watched_metrics(checked)]
     if settings.early_stopping:
         monitors.append(settings.early_stopping.monitor or "the model's")
     if any(monitors) and data.counts["val"] == 0:

@@ -51,6 +51,9 @@ class Tracker(Protocol):
     def save_checkpoint(self, path: Path) -> None:
         """Keeps the best checkpoint, where the tracker was asked to."""
 
+    def note(self, facts: Mapping[str, float | str]) -> None:
+        """Shows facts of the whole run by name, such as `collapse/step`; later ones replace."""
+
     def summary(self, best: Mapping[str, float]) -> None:
         """Shows best values as `best/<name>`."""
 
@@ -87,6 +90,9 @@ class NullTracker:
         """Does nothing."""
 
     def save_checkpoint(self, path: Path) -> None:
+        """Does nothing."""
+
+    def note(self, facts: Mapping[str, float | str]) -> None:
         """Does nothing."""
 
     def summary(self, best: Mapping[str, float]) -> None:

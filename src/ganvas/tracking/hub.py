@@ -112,6 +112,14 @@ class Hub:
         self.record.log_images(name, image, step=step)
         self._each(lambda tracker: tracker.log_images(name, image, step=step))
 
+    def log_collapses(self, collapses: Sequence[Mapping[str, Any]]) -> None:
+        """All collapses of the run so far, as `run.json` keeps them; trackers show the last one."""
+        self.record.set(collapses=[dict(event) for event in collapses])
+        if collapses:
+            last = collapses[-1]
+            facts = {f"collapse/{key}": last[key] for key in ("step", "reason")}
+            self._each(lambda tracker: tracker.note(facts))
+
     def finish(
         self,
         status: Status,

@@ -76,6 +76,12 @@ class TensorBoardTracker:
     def save_checkpoint(self, path: Path) -> None:
         """Does nothing: the run folder has the checkpoint."""
 
+    def note(self, facts: Mapping[str, float | str]) -> None:
+        """Shows each fact as a text at the last step."""
+        if self._writer is not None:
+            for name, fact in facts.items():
+                self._writer.add_text(name, str(fact), self._step)
+
     def summary(self, best: Mapping[str, float]) -> None:
         """Shows best values as `best/<name>` at the last step."""
         if self._writer is not None:

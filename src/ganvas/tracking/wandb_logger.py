@@ -186,6 +186,11 @@ class WandbTracker:
             artifact.add_file(str(path))
             self._run.log_artifact(artifact, aliases=["best"])
 
+    def note(self, facts: Mapping[str, float | str]) -> None:
+        """Puts facts into the run's summary."""
+        if self._run is not None:
+            self._run.summary.update(dict(facts))
+
     def summary(self, best: Mapping[str, float]) -> None:
         """Puts best values into the run's summary as `best/<name>`."""
         if self._run is not None:
