@@ -110,7 +110,8 @@ def check_groups(checked: Checked) -> None:
     for group, node in config.items():
         if not isinstance(node, dict) or group in ("model", "dataset", "paths", "trainer"):
             continue
-        check_node(node, key=group, trust=trust, given=FACTS if group in MODEL_GROUPS else ())
+        asking = group in (*MODEL_GROUPS, "metrics")
+        check_node(node, key=group, trust=trust, given=FACTS if asking else ())
     if schedule := config["trainer"].get("lr_schedule"):
         check_node(schedule, key="trainer.lr_schedule", trust=trust)
     check_dataset(config["dataset"], trust)
@@ -165,7 +166,7 @@ def build_model(checked: Checked, data: ImageData, *, restoring: bool = False) -
     node = checked.config["model"]
     target = locate(node["_target_"], key="model._target_", trust=checked.trust)
     parameters = parameters_of(target)
-    injected = _facts(target, data, stated=node)
+    injected = facts_for(target, data, stated=node)
     for group in MODEL_GROUPS:
         if group in parameters and checked.config.get(group) is not None:
             injected[group] = _build_group(checked, group, data, restoring=restoring)
@@ -187,7 +188,7 @@ def build_model(checked: Checked, data: ImageData, *, restoring: bool = False) -
         raise ConfigError(f"model={checked.choices.get('model', '?')}: {error}") from error
 
 
-def _facts(
+def facts_for(
     target: Callable[..., Any], data: ImageData, *, stated: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Those of `FACTS` that the constructor names; read from the files where only they can tell.
@@ -215,7 +216,7 @@ def _build_group(checked: Checked, group: str, data: ImageData, *, restoring: bo
     node = checked.config[group]
     if "_target_" in node and not node.get("_partial_"):
         target = locate(node["_target_"], key=f"{group}._target_", trust=checked.trust)
-        node = {**node, **_facts(target, data, stated=node)}
+        node = {**node, **facts_for(target, data, stated=node)}
     if group != "features":
         return _built(node, group)
     from ganvas.engine.features import build_features

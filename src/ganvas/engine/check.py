@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganvas.engine.compose import Composed, compose, resolve, suggest
+from ganvas.engine.compose import Composed, compose, resolve
 from ganvas.engine.settings import TrainSettings, validate
 from ganvas.errors import ConfigError, GanvasError
 
@@ -113,6 +113,7 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
         build_schedule,
     )
     from ganvas.engine.checkpoint_files import check_fit, checkpoint_path, read_checkpoint
+    from ganvas.engine.measures import build_metrics, check_monitors
     from ganvas.engine.needs import check_budget
     from ganvas.types import Batch
 
@@ -130,13 +131,14 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
         labels = None if data.num_classes is None else torch.zeros(num, dtype=torch.long)
         batch = Batch(images, labels)
         parts = {**model.training_parts(batch), **model.reconstruction_parts(batch)}
+        build_metrics(checked, data)
     if checked.settings.init_from is not None:
         path = checkpoint_path(
             Path(checked.settings.init_from).expanduser(), checked.settings.checkpoint
         )
         check_fit(model, read_checkpoint(path), path)
     _check_widths(checked, model)
-    _check_monitors(checked, model, [f"val/{name}" for name in parts])
+    check_monitors(checked, model, list(parts))
     _check_optimizers(checked, model)
     check_budget(checked, model, steps_per_epoch=data.steps_per_epoch())
     return data, model
@@ -192,49 +194,6 @@ def _check_widths(checked: Checked, model: GenerativeModule) -> None:
                 f"model={checked.choices.get('model', '?')}: {name} would have the shape "
                 f"{tuple(weights.shape)}; every width in network and model must be at least 1"
             )
-
-
-def _check_monitors(checked: Checked, model: GenerativeModule, known: Sequence[str]) -> None:
-    """What early stopping and the best checkpoint look at will be there, and has a direction."""
-    trainer, name = checked.settings.trainer, checked.choices.get("model", "?")
-    stop = trainer.early_stopping
-    if stop and not (stop.monitor or model.monitor):
-        raise ConfigError(
-            f"trainer.early_stopping: model={name} has no monitor of its own; set "
-            f"trainer.early_stopping.monitor, one of {', '.join(known)}, and its mode"
-        )
-    callbacks = (checked.config.get("callbacks") or {}).values()
-    theirs = [c for c in callbacks if c and not str(c.get("_target_")).startswith("ganvas.")]
-    if theirs or checked.config.get("metrics"):
-        return  # these may log more than the model does
-    chosen = {"checkpoint": (trainer.checkpoint.monitor, trainer.checkpoint.mode)}
-    if stop:
-        chosen["early_stopping"] = (stop.monitor, stop.mode)
-    for section, (monitor, mode) in chosen.items():
-        if monitor is not None and monitor not in known:
-            raise ConfigError(
-                f"trainer.{section}.monitor={monitor}: no such metric{suggest(monitor, known)}"
-            )
-        if monitor is not None:
-            monitor_mode(model, monitor, mode, section=section)
-
-
-def monitor_mode(
-    model: GenerativeModule, monitor: str, given: str | None, *, section: str = "checkpoint"
-) -> str:
-    """Whether a monitored metric should fall (`min`) or rise (`max`): as given or as it is known.
-
-    Raises:
-        ConfigError: if neither says so.
-    """
-    if given is not None:
-        return given
-    if monitor == model.monitor:
-        return model.monitor_mode
-    part = monitor.partition("/")[2]
-    if part not in (directions := model.directions()):
-        raise ConfigError(f"trainer.{section}.mode: say min or max for {monitor}; neither is known")
-    return "max" if directions[part] else "min"
 
 
 def _check_batch_cut(checked: Checked, data: ImageData) -> None:

@@ -16,6 +16,7 @@ GROUPS = {
     "networks": "network",
     "likelihoods": "likelihood",
     "features": "features",
+    "metrics": "metrics",
     "corruptions": "corruption",
     "generator_conditions": "generator_condition",
     "critic_conditions": "critic_condition",

@@ -13,6 +13,7 @@ from ganvas.callbacks.checkpoints import InterruptedRun
 from ganvas.engine.build import Checked, build_data, build_logger, model_class
 from ganvas.engine.check import check_build, check_device
 from ganvas.engine.checkpoint_files import checkpoint_path, read_checkpoint
+from ganvas.engine.measures import directions
 from ganvas.engine.needs import check_needs
 from ganvas.engine.ranks import global_rank, launched_externally, other_ranks
 from ganvas.engine.session import Session
@@ -161,7 +162,7 @@ def _recorded(
     hub = Hub(
         record,
         [build_logger(checked)],
-        higher_is_better=model_class(checked).directions(),
+        higher_is_better=directions(checked),
     )
     outcome = Outcome(record.path, EXIT_FAILED, "did not begin")
 

@@ -1,0 +1,1 @@
+"""Metrics of samples: pure functions and torchmetrics over images or their features."""
