@@ -177,7 +177,7 @@ class WeightClipping(Penalty):
     of_single_images: ClassVar[bool] = False
 
     def __init__(self, *, limit: float) -> None:
-        if limit <= 0:
+        if not limit > 0:
             raise ValueError(f"limit must be positive, got {limit}")
         self.limit = limit
 
