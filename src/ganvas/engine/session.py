@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.console import Console
 
+from ganvas.callbacks.collapse import Collapse
 from ganvas.callbacks.progress import ProgressLine
 from ganvas.engine.build import build_model
 from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
+from ganvas.engine.measures import build_metrics
 from ganvas.engine.trainer import make_callbacks, make_trainer, on_gpu, total_steps
 from ganvas.nn.frozen import Frozen
 
@@ -54,12 +56,16 @@ class Session:
         if checked.settings.trainer.compile:
             for network in self.model.networks().values():
                 network.compile()
+        metrics = build_metrics(checked, data)
+        if hub is not None and metrics is not None:
+            hub.record.set(protocol={"metrics": metrics.protocol(self.model, data.counts)})
         callbacks, self.figures, self.checkpoints = make_callbacks(
-            checked, self.model, folder=folder, recorder=hub, inbox=inbox
+            checked, self.model, folder=folder, recorder=hub, inbox=inbox, metrics=metrics
         )
         if console is not None and checked.settings.trainer.progress_bar:
             steps = total_steps(checked, data.steps_per_epoch() or 1)
             callbacks.insert(-1, ProgressLine(self.figures, total=steps, console=console))
+        self.callbacks = callbacks
         self.trainer = make_trainer(
             checked, self.model, callbacks=callbacks, validates=data.counts["val"] > 0
         )
@@ -91,11 +97,12 @@ class Session:
         )
 
     def stop_reason(self) -> str | None:
-        """Why training ended before its budget was spent, if early stopping ended it."""
+        """Why training ended before its budget was spent: early stopping, or a collapse."""
         for callback in self.trainer.early_stopping_callbacks:
             if callback.stopped_epoch:
                 return f"early stopping on {callback.monitor} at step {self.model.step}"
-        return None
+        watching = [c for c in self.callbacks if isinstance(c, Collapse)]
+        return next((c.stopped for c in watching if c.stopped is not None), None)
 
     def test(self) -> None:
         """Test losses of the best checkpoint and of the final weights, recorded as such."""

@@ -17,13 +17,14 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from ganvas.callbacks.agreement import RanksAgree
 from ganvas.callbacks.checkpoints import Checkpoints
+from ganvas.callbacks.collapse import Collapse
 from ganvas.callbacks.figures import Figures
 from ganvas.callbacks.images import ImageGrids
 from ganvas.callbacks.random_state import RandomState
 from ganvas.callbacks.steps import Budget, GradientClipping, LearningRate
 from ganvas.engine.build import build_callbacks, instantiate
-from ganvas.engine.check import monitor_mode
 from ganvas.engine.checkpoint_files import AtomicCheckpointIO
+from ganvas.engine.measures import default_monitor, monitor_mode
 from ganvas.schedules import as_schedule
 from ganvas.tracking import config_hash
 
@@ -166,23 +167,30 @@ def make_callbacks(
     folder: Path,
     recorder: Recorder | None,
     inbox: SignalInbox,
+    metrics: pl.Callback | None = None,
 ) -> tuple[list[pl.Callback], Figures, Checkpoints]:
     """The callbacks of one training run, in the order in which they act."""
     settings = checked.settings.trainer
     saving = settings.checkpoint
-    figures = Figures(recorder, every_n_steps=settings.log_every_n_steps)
+    monitor = saving.monitor or default_monitor(checked, model)
     checkpoints = Checkpoints(
         folder / "checkpoints",
-        monitor=saving.monitor or model.monitor,
-        mode=_mode(model, saving.monitor or model.monitor, saving.mode),
+        monitor=monitor,
+        mode=_mode(checked, model, monitor, saving.mode),
         every_n_steps=saving.every_n_steps,
         keep=saving.keep,
         pending_signal=inbox,
     )
-    own = build_callbacks(checked)
+    figures = Figures(
+        recorder, every_n_steps=settings.log_every_n_steps, last_good=checkpoints.last_good
+    )
+    own = [*build_callbacks(checked), *([metrics] if metrics else [])]
     for callback in own:
-        if isinstance(callback, ImageGrids):
+        if isinstance(callback, ImageGrids | Collapse):
             callback.recorder = recorder
+        if isinstance(callback, Collapse):
+            callback.metric_mode = _mode(checked, model, callback.metric, callback.metric_mode)
+            figures.watchers.append(callback.observe)
     ordered = [RandomState(), figures, *_step_callbacks(checked, model), *own, checkpoints]
     return ordered, figures, checkpoints
 
@@ -198,11 +206,11 @@ def _step_callbacks(checked: Checked, model: GenerativeModule) -> list[pl.Callba
     if settings.gradient_clip_val:
         acting.append(GradientClipping(max_norm=settings.gradient_clip_val))
     if stop := settings.early_stopping:
-        watched = str(stop.monitor or model.monitor)
+        watched = str(stop.monitor or default_monitor(checked, model))
         acting.append(
             EarlyStopping(
                 watched,
-                mode=_mode(model, watched, stop.mode),
+                mode=_mode(checked, model, watched, stop.mode),
                 patience=stop.patience,
                 min_delta=stop.min_delta,
             )
@@ -212,9 +220,11 @@ def _step_callbacks(checked: Checked, model: GenerativeModule) -> list[pl.Callba
     return acting
 
 
-def _mode(model: GenerativeModule, monitor: str | None, given: str | None) -> Literal["min", "max"]:
+def _mode(
+    checked: Checked, model: GenerativeModule, monitor: str | None, given: str | None
+) -> Literal["min", "max"]:
     """The direction of a monitor; of no matter where there is none."""
-    rising = monitor is not None and monitor_mode(model, monitor, given) == "max"
+    rising = monitor is not None and monitor_mode(checked, model, monitor, given) == "max"
     return "max" if rising else "min"
 
 
