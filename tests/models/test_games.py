@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -17,33 +15,8 @@ from ganvas.models.gan.gan import GAN
 from ganvas.nn.dcgan import DCGANCritic, DCGANGenerator
 from ganvas.nn.dense import DenseDecoder, DenseEncoder
 from ganvas.types import Batch, LossTerms
-from models.tiny import SHAPE, batches, equal, fit, gan, images, sgd, weights
-
-
-class Snapshots(pl.Callback):
-    """Weights and gradients before each optimiser step and after the batch."""
-
-    def __init__(self) -> None:
-        self.states: list[dict[str, dict[str, Tensor]]] = []
-        self.grads: list[dict[str, dict[str, Tensor | None]]] = []
-
-    def take(self, model: GAN) -> None:
-        sides = {"critic": model.critic, "generator": model.generator}
-        self.states.append({name: weights(side) for name, side in sides.items()})
-        self.grads.append(
-            {
-                name: {
-                    n: None if p.grad is None else p.grad.clone() for n, p in s.named_parameters()
-                }
-                for name, s in sides.items()
-            }
-        )
-
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: Any) -> None:
-        self.take(pl_module)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
-        self.take(pl_module)
+from models.snapshots import Snapshots
+from models.tiny import SHAPE, Batches, batches, equal, fit, gan, images, sgd, weights
 
 
 def dcgan() -> GAN:
@@ -135,18 +108,19 @@ def test_frozen_modules_pass_gradients_on_and_thaw_even_after_an_error() -> None
     assert not kept.weight.requires_grad
 
 
-@pytest.mark.parametrize("decay", [0.0, 0.7])
-def test_samples_come_from_the_average_of_the_generators(decay: float) -> None:
+@pytest.mark.parametrize(("decay", "warmup"), [(0.0, 0), (0.7, 0), (0.7, 2), (0.7, 50)])
+def test_samples_come_from_the_average_of_the_generators(decay: float, warmup: int) -> None:
     shots = Snapshots()
-    model = gan(ema_decay=decay, n_critic=2)
+    model = gan(ema_decay=decay, ema_warmup=warmup, n_critic=2)
     start = weights(model.generator)
     fit(model, batches(num=6, size=2), callbacks=[shots])
     expected = start
     moves = [s["generator"] for s in shots.states]
     distinct = [m for m, last in zip(moves[1:], moves, strict=False) if not equal(m, last)]
     assert len(distinct) == model.counters["generator_steps"] == 3
-    for state in distinct:
-        expected = {n: decay * expected[n] + (1 - decay) * state[n] for n in state}
+    for step, state in enumerate(distinct):
+        kept = min(decay, (1 + step) / (warmup + step)) if warmup else decay
+        expected = {n: kept * expected[n] + (1 - kept) * state[n] for n in state}
     torch.testing.assert_close(weights(model.average.network), expected)
     z = torch.randn(4, 3)
     assert torch.equal(model.sample(4, noise=z), model.average.network(z))
@@ -173,64 +147,107 @@ def test_the_average_has_the_generators_batch_norm_statistics() -> None:
 
 
 class TwoGames(AdversarialModule):
-    """Two pairs in one model; the second generator shares an optimiser with the first."""
+    """Images to images, unpaired: two generators and two critics in one model (Zhu et al. 2017).
 
-    def __init__(self, *, together: bool) -> None:
-        optimizer = {"first": sgd, "second": partial(sgd, lr=0.01), "generators": sgd}
-        if not together:
-            optimizer |= {"other": partial(sgd, lr=0.02)}
-        super().__init__(image_shape=SHAPE, optimizer=optimizer, n_critic=2)
+    A label says which of two kinds an image is. Maker k makes images of kind k from the others.
+    """
+
+    def __init__(self, *, shared: bool, n_critic: int = 1) -> None:
+        self.shared = shared
+        names = ["critics", "makers"] if shared else ["critic_0", "critic_1", "maker_0", "maker_1"]
+        optimizer = {name: partial(sgd, lr=0.01 * i) for i, name in enumerate(names, start=1)}
+        super().__init__(image_shape=SHAPE, optimizer=optimizer, n_critic=n_critic)
         torch.manual_seed(2)
-        self.together = together
-        self.critics = nn.ModuleList(
-            DenseEncoder(image_shape=SHAPE, num_outputs=1, hidden=[6]) for _ in range(2)
-        )
-        self.makers = nn.ModuleList(
-            DenseDecoder(num_inputs=2, image_shape=SHAPE, hidden=[6]) for _ in range(2)
-        )
+        critic = partial(DenseEncoder, image_shape=SHAPE, num_outputs=1, hidden=[6])
+        maker = partial(DenseDecoder, num_inputs=16, image_shape=SHAPE, hidden=[6])
+        self.critics = nn.ModuleList(critic() for _ in range(2))
+        self.makers = nn.ModuleList(nn.Sequential(nn.Flatten(), maker()) for _ in range(2))
 
     def critic_side(self) -> Mapping[str, Sequence[nn.Module]]:
-        return {"first": [self.critics[0]], "second": [self.critics[1]]}
+        return self._side("critic", self.critics)
 
     def generator_side(self) -> Mapping[str, Sequence[nn.Module]]:
-        if self.together:
-            return {"generators": list(self.makers)}
-        return {"generators": [self.makers[0]], "other": [self.makers[1]]}
+        return self._side("maker", self.makers)
 
-    def _fakes(self, batch: Batch) -> list[Tensor]:
-        noise = self.noise(batch, 2)
-        return [maker(noise) for maker in self.makers]
+    def _side(self, name: str, networks: nn.ModuleList) -> Mapping[str, Sequence[nn.Module]]:
+        if self.shared:
+            return {f"{name}s": list(networks)}
+        return {f"{name}_{kind}": [network] for kind, network in enumerate(networks)}
+
+    def _made(self, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
+        real = [batch.x[batch.y == kind] for kind in range(2)]
+        return real, [self.makers[0](real[1]), self.makers[1](real[0])]
 
     def critic_terms(self, batch: Batch) -> LossTerms:
         with torch.no_grad():
-            fakes = self._fakes(batch)
+            real, fake = self._made(batch)
         each = [
-            (softplus(-critic(batch.x)) + softplus(critic(fake))).mean()
-            for critic, fake in zip(self.critics, fakes, strict=True)
+            (softplus(-critic(real[kind])).mean() + softplus(critic(fake[kind])).mean())
+            for kind, critic in enumerate(self.critics)
         ]
-        return LossTerms(each[0] + each[1], {"first_loss": each[0], "second_loss": each[1]})
+        return LossTerms(each[0] + each[1], {"loss_0": each[0], "loss_1": each[1]})
 
     def generator_terms(self, batch: Batch) -> LossTerms:
-        fakes = self._fakes(batch)
-        each = [softplus(-c(f)).mean() for c, f in zip(self.critics, fakes, strict=True)]
-        return LossTerms(each[0] + each[1])
+        real, fake = self._made(batch)
+        each = [softplus(-c(f)).mean() for c, f in zip(self.critics, fake, strict=True)]
+        back = [self.makers[0](fake[1]) - real[0], self.makers[1](fake[0]) - real[1]]
+        cycle = back[0].abs().mean() + back[1].abs().mean()
+        return LossTerms(each[0] + each[1]).plus("cycle", cycle, weight=10.0)
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_two_critics_and_two_generators_need_no_new_loop(together: bool) -> None:
-    model = TwoGames(together=together)
+def two_kinds(*, num: int, size: int) -> Batches:
+    """Batches with as many images of either kind, darker and lighter ones."""
+    loader = batches(num=num, size=size)
+    kinds = torch.arange(size) % 2
+    loader.batches = [
+        Batch(b.x + kinds[:, None, None, None], y=kinds, start=b.start) for b in loader.batches
+    ]
+    return loader
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_two_critics_and_two_generators_need_no_new_loop(shared: bool) -> None:
+    """One optimiser for each side, or one for each network."""
+    model = TwoGames(shared=shared, n_critic=2)
     start = weights(model)
-    trainer = fit(model, batches(num=4, size=2))
-    end = weights(model)
-    assert all(not torch.equal(start[name], end[name]) for name in start)
+    trainer = fit(model, two_kinds(num=4, size=4))
+    assert all(not torch.equal(start[name], after) for name, after in weights(model).items())
     assert (model.counters["critic_steps"], model.counters["generator_steps"]) == (4, 2)
-    names = ["first", "second", "generators"] + ([] if together else ["other"])
+    names = ["critics", "makers"] if shared else ["critic_0", "critic_1", "maker_0", "maker_1"]
     assert model.optimizer_names == names
     rates = [o.param_groups[0]["lr"] for o in trainer.optimizers]
-    assert rates == [0.05, 0.01, 0.05] + ([] if together else [0.02])
+    assert rates == pytest.approx([0.01, 0.02] if shared else [0.01, 0.02, 0.03, 0.04])
     parts = model.last_parts
-    torch.testing.assert_close(parts["critic_loss"], parts["first_loss"] + parts["second_loss"])
-    assert "generator_loss" in parts
+    torch.testing.assert_close(parts["critic_loss"], parts["loss_0"] + parts["loss_1"])
+    assert {"generator_loss", "cycle", "generator_gradient_norm"} <= set(parts)
+
+
+@pytest.mark.parametrize("n_critic", [1, 2])
+def test_two_games_accumulate(n_critic: int) -> None:
+    whole, cut = (TwoGames(shared=False, n_critic=n_critic) for _ in range(2))
+    fit(whole, two_kinds(num=2, size=12))
+    fit(cut, two_kinds(num=6, size=4), accumulate=3)
+    torch.testing.assert_close(weights(cut), weights(whole), rtol=0, atol=1e-6)
+    assert cut.counters["generator_steps"] == whole.counters["generator_steps"] == 2 // n_critic
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_step_of_two_games_is_their_two_gradients(kind: int) -> None:
+    """Of the loss of each critic, and of what all generators minimise together."""
+    model, before = (TwoGames(shared=False) for _ in range(2))
+    loader = two_kinds(num=1, size=4)
+    fit(model, loader)
+    own = before.critic_terms(loader.batches[0]).parts[f"loss_{kind}"]
+    _stepped(before.critics[kind], model.critics[kind], own, lr=0.01 * (kind + 1))
+    before.critics.load_state_dict(model.critics.state_dict())
+    total = before.generator_terms(loader.batches[0]).total
+    _stepped(before.makers[kind], model.makers[kind], total, lr=0.01 * (kind + 3))
+
+
+def _stepped(before: nn.Module, after: nn.Module, loss: Tensor, *, lr: float) -> None:
+    gradients = torch.autograd.grad(loss, list(before.parameters()))
+    expected = [p - lr * g for p, g in zip(before.parameters(), gradients, strict=True)]
+    torch.testing.assert_close(list(after.parameters()), expected, rtol=0, atol=1e-6)
 
 
 def test_networks_are_the_trained_ones() -> None:

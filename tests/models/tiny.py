@@ -15,15 +15,32 @@ from ganvas.engine.checkpoint_files import AtomicCheckpointIO
 from ganvas.engine.trainer import quiet_lightning
 from ganvas.losses.adversarial import NonSaturatingLoss
 from ganvas.losses.elbo import ElboLoss
+from ganvas.losses.penalties import R1
 from ganvas.models.base import GenerativeModule
 from ganvas.models.gan.gan import GAN
 from ganvas.models.vae.vae import VAE
 from ganvas.nn.dense import DenseDecoder, DenseEncoder
 from ganvas.nn.likelihoods import BernoulliLikelihood
+from ganvas.schedules import LinearSchedule
 from ganvas.types import Batch
 
 SHAPE = (1, 4, 4)
 sgd = partial(torch.optim.SGD, lr=0.05)
+DECAY = LinearSchedule(start=0.5, end=0.0, steps=10)
+TRICKS: dict[str, Any] = {
+    "label_smoothing": 0.1,
+    "label_noise": 0.2,
+    "label_flips": 0.3,
+    "instance_noise": DECAY,
+    "augment": ["color", "translation", "cutout"],
+    "replay": 6,
+    "prior": "uniform",
+    "together": True,
+    "ema_decay": 0.9,
+    "ema_warmup": 10,
+    "penalty": {"r1": R1(weight=1.0, interval=2)},
+}
+"""All that can be done to a GAN in training, at once."""
 
 
 class Batches:

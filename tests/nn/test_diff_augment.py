@@ -175,6 +175,6 @@ def test_unknown_policies_are_refused() -> None:
     assert checked_policy("color") == ("color",)
     assert checked_policy(["cutout", "color"]) == ("cutout", "color")
     with pytest.raises(
-        ValueError, match="^augment must be of color, translation, cutout, got 'colour'"
+        ValueError, match=r"^augment must be of color, translation, cutout, got 'colour'"
     ):
         checked_policy(["color", "colour"])

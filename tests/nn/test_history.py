@@ -107,5 +107,5 @@ def test_a_draw_just_below_one_is_the_last_place() -> None:
 def test_size_0_is_off_and_less_is_refused() -> None:
     fakes = numbered(1, 3)
     assert ImageHistory(image_shape=SHAPE, size=0).exchanged(fakes, draws(3)) is fakes
-    with pytest.raises(ValueError, match="^replay must be at least 0 images, got -1"):
+    with pytest.raises(ValueError, match=r"^replay must be at least 0 images, got -1"):
         ImageHistory(image_shape=SHAPE, size=-1)

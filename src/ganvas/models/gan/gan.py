@@ -66,7 +66,7 @@ class GAN(Showing):
         self.standard_normal_prior = prior == "normal"
         self.generator = self.build_generator(network["generator"])
         self.critic = self.build_critic(network["critic"])
-        self.value_range = output_range(self.generator)
+        self.value_range = output_range(self.generator, num_inputs=self.latent_dim)
         self.penalty, self.together = dict(penalty), together
         warn_of_batch_statistics(self.critic, self.penalty)
         self.after_critic_step()  # clipped weights are so from the first step on
