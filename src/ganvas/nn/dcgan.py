@@ -6,17 +6,21 @@ Deviations: the number of 4×4 stride-2 layers follows from the size (64 → 4 l
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from ganvas.nn.hidden import Activation, Norm, following
+from ganvas.nn.minibatch_std import minibatch_std_layers
+from ganvas.nn.sizes import checked_size
+from ganvas.nn.spectral import spectrally_normalised
+from ganvas.nn.strided import doubling_conv, halving_conv, warn_of_checkerboards
+
 if TYPE_CHECKING:
     from ganvas.types import ImageShape
 
-Norm = Callable[[int], nn.Module]
 leaky_relu = partial(nn.LeakyReLU, 0.2, inplace=True)
 
 
@@ -26,14 +30,13 @@ def dcgan_sizes(image_shape: ImageShape) -> list[int]:
     Raises:
         ValueError: if the image is not square, under 8 pixels, or no multiple of 4.
     """
-    _, height, width = image_shape
-    if height != width or height < 8 or height % 4:  # noqa: PLR2004
-        lower = max(8, height // 4 * 4)
-        raise ValueError(
-            "the DCGAN networks make square images from 8 pixels in multiples of 4, got "
-            f"{height}×{width}; set dataset.image_size to {lower} or {max(8, lower + 4)}"
-        )
-    sizes = [height, height // 2, height // 4]
+    size = checked_size(
+        image_shape,
+        network="DCGAN",
+        rule="from 8 pixels in multiples of 4",
+        possible=lambda size: size >= 8 and size % 4 == 0,  # noqa: PLR2004
+    )
+    sizes = [size, size // 2, size // 4]
     while sizes[-1] % 2 == 0 and sizes[-1] > 4:  # noqa: PLR2004
         sizes.append(sizes[-1] // 2)
     return sizes
@@ -57,9 +60,15 @@ class DCGANGenerator(nn.Module):
         num_inputs: width of the noise.
         image_shape: (C, H, W), square, from 8 pixels in multiples of 4.
         width: feature maps before the last layer; each layer further in doubles them.
+        kernel_size: of the layers of stride 2.
         norm: factory of a normalisation from the number of channels; None for none.
         activation: factory of the hidden activation.
+        dropout: share of the hidden values put to 0 in training.
         output: factory of the last activation.
+        spectral_norm: see `spectrally_normalised`.
+
+    Raises:
+        ValueError: if the size is not possible, or a value is out of its range.
     """
 
     def __init__(
@@ -68,28 +77,31 @@ class DCGANGenerator(nn.Module):
         num_inputs: int,
         image_shape: ImageShape,
         width: int,
+        kernel_size: int = 4,
         norm: Norm | None = nn.BatchNorm2d,
-        activation: Callable[[], nn.Module] = nn.ReLU,
-        output: Callable[[], nn.Module] = nn.Tanh,
+        activation: Activation = nn.ReLU,
+        dropout: float = 0.0,
+        output: Activation = nn.Tanh,
+        spectral_norm: bool = False,
     ) -> None:
         super().__init__()
         sizes = dcgan_sizes(image_shape)[::-1]
         maps = [width << i for i in range(len(sizes) - 1)][::-1]
-
-        def block(num_maps: int) -> list[nn.Module]:
-            return [*([norm(num_maps)] if norm else []), activation()]
-
+        after = partial(following, norm=norm, activation=activation, dropout=dropout)
+        warn_of_checkerboards(kernel_size)
         layers: list[nn.Module] = [
             nn.Unflatten(1, (num_inputs, 1, 1)),
             nn.ConvTranspose2d(num_inputs, maps[0], sizes[0], bias=norm is None),
-            *block(maps[0]),
+            *after(maps[0]),
         ]
         for num_in, num_out in pairwise(maps):
-            layers.append(nn.ConvTranspose2d(num_in, num_out, 4, 2, 1, bias=norm is None))
-            layers += block(num_out)
-        layers += [nn.ConvTranspose2d(maps[-1], image_shape[0], 4, 2, 1), output()]
+            layers.append(doubling_conv(num_in, num_out, kernel_size, bias=norm is None))
+            layers += after(num_out)
+        layers += [doubling_conv(maps[-1], image_shape[0], kernel_size), output()]
         self.layers = nn.Sequential(*layers)
         self.apply(init_dcgan)
+        if spectral_norm:
+            spectrally_normalised(self)
 
     def forward(self, z: Tensor) -> Tensor:
         """`(B, num_inputs)` to `(B, C, H, W)`."""
@@ -103,9 +115,16 @@ class DCGANCritic(nn.Module):
         image_shape: (C, H, W), square, from 8 pixels in multiples of 4.
         num_outputs: width of the result (1 for real against fake).
         width: feature maps of the first layer; each further layer doubles them.
+        kernel_size: of the layers of stride 2.
         norm: factory of a normalisation from the number of channels; None for none. The first
             layer has none (sec. 3).
         activation: factory of the hidden activation.
+        dropout: share of the hidden values put to 0 in training.
+        spectral_norm: see `spectrally_normalised`.
+        minibatch_std: group size of `MinibatchStd` before the last layer; 0 for none.
+
+    Raises:
+        ValueError: if the size is not possible, or a value is out of its range.
     """
 
     def __init__(
@@ -114,20 +133,28 @@ class DCGANCritic(nn.Module):
         image_shape: ImageShape,
         num_outputs: int,
         width: int,
+        kernel_size: int = 4,
         norm: Norm | None = nn.BatchNorm2d,
-        activation: Callable[[], nn.Module] = leaky_relu,
+        activation: Activation = leaky_relu,
+        dropout: float = 0.0,
+        spectral_norm: bool = False,
+        minibatch_std: int = 0,
     ) -> None:
         super().__init__()
         sizes = dcgan_sizes(image_shape)
-        layers: list[nn.Module] = [nn.Conv2d(image_shape[0], width, 4, 2, 1), activation()]
-        num_maps = width
-        for _ in sizes[2:]:
-            layers.append(nn.Conv2d(num_maps, 2 * num_maps, 4, 2, 1, bias=norm is None))
-            layers += [*([norm(2 * num_maps)] if norm else []), activation()]
-            num_maps *= 2
-        layers += [nn.Conv2d(num_maps, num_outputs, sizes[-1]), nn.Flatten()]
-        self.layers = nn.Sequential(*layers)
+        after = partial(following, activation=activation, dropout=dropout)
+        maps = [width << i for i in range(len(sizes) - 1)]
+        layers: list[nn.Module] = [halving_conv(image_shape[0], width, kernel_size)]
+        layers += after(width, norm=None)
+        for num_in, num_out in pairwise(maps):
+            layers.append(halving_conv(num_in, num_out, kernel_size, bias=norm is None))
+            layers += after(num_out, norm=norm)
+        extra = minibatch_std_layers(minibatch_std)
+        last = nn.Conv2d(maps[-1] + len(extra), num_outputs, sizes[-1])
+        self.layers = nn.Sequential(*layers, *extra, last, nn.Flatten())
         self.apply(init_dcgan)
+        if spectral_norm:
+            spectrally_normalised(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` to `(B, num_outputs)`."""
