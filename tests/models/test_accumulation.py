@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from ganvas.losses.adversarial import RelativisticLoss
+from ganvas.losses.penalties import R1, GradientPenalty, Penalty
 from ganvas.models.base import GenerativeModule
+from ganvas.models.gan.gan import GAN
 from ganvas.types import Batch
 from models.tiny import batches, fit, gan, vae, weights
 
@@ -22,6 +25,19 @@ def noise_by_image(monkeypatch: pytest.MonkeyPatch) -> None:
         del self
         assert size == (3,)
         return TABLE[batch.start : batch.start + len(batch)]
+
+    monkeypatch.setattr(GenerativeModule, "noise", noise)
+
+
+@pytest.fixture
+def noise_of_any_size_by_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for noise of any size, each use with its own."""
+
+    def noise(self: GenerativeModule, batch: Batch, *size: int, use: int = 0) -> torch.Tensor:
+        del self
+        generators = [torch.Generator().manual_seed(1000 * use + batch.start + i)
+                      for i in range(len(batch))]  # fmt: skip
+        return torch.stack([torch.randn(*size, generator=g) for g in generators])
 
     monkeypatch.setattr(GenerativeModule, "noise", noise)
 
@@ -69,3 +85,24 @@ def test_the_generator_meets_the_noise_of_its_own_batches() -> None:
     fit(model, batches(num=4, size=2), accumulate=2)
     assert asked == [0, 1, 0, 1, 2, 3, 2, 3]
     assert model.step == 4
+
+
+@pytest.mark.usefixtures("noise_of_any_size_by_image")
+@pytest.mark.parametrize("penalty", [{"r1": R1(weight=5.0, interval=1)},
+    {"r1": R1(weight=5.0, interval=2), "gp": GradientPenalty(weight=1.0, interval=1)}],
+    ids=["r1", "lazy r1 and gp"])  # fmt: skip
+def test_accumulation_of_a_relativistic_gan_with_penalties(penalty: dict[str, Penalty]) -> None:
+    """Five critic steps for one of the generator, whose pairs need real logits too."""
+
+    def make() -> GAN:
+        return gan(n_critic=5, loss=RelativisticLoss(), penalty=penalty, ema_decay=0.5)
+
+    whole, cut, start = make(), make(), weights(make())
+    fit(whole, batches(num=10, size=6))
+    fit(cut, batches(num=30, size=2), accumulate=3)
+    torch.testing.assert_close(weights(cut), weights(whole), rtol=0, atol=1e-6)
+    moved = {n: (w - start[n]).abs().max().item() for n, w in weights(whole).items()}
+    assert min(m for n, m in moved.items() if n != "critic.layers.2.bias") > 1e-4
+    counters = {"images_seen": 60, "critic_steps": 10, "generator_steps": 2}
+    assert whole.counters == {"step": 10, **counters}
+    assert cut.counters == {"step": 30, **counters}
