@@ -147,6 +147,15 @@ class EvaluateSettings(Section):
     trust: list[str]
 
 
+def _classes(value: Any) -> Any:
+    """A class, or a list of classes."""
+    classes = value if isinstance(value, list) else [value]
+    fits = bool(classes) and all(type(k) is int and k >= 0 for k in classes)
+    if value is not None and not fits:
+        raise ValueError(f"must be a class (0, 1, …), a list of classes, or null, got {value!r}")
+    return value
+
+
 class SampleSettings(Section):
     """`conf/sample.yaml`."""
 
@@ -154,7 +163,7 @@ class SampleSettings(Section):
     checkpoint: str
     n: Positive
     seed: NonNegative
-    y: NonNegative | Annotated[list[NonNegative], Field(min_length=1)] | None
+    y: Annotated[int | list[int] | None, BeforeValidator(_classes)]
     truncation: Annotated[float, Field(gt=0)] | None
     format: Literal["grid", "png", "npz"]
     out: str | None

@@ -41,10 +41,10 @@ def with_class(z: Tensor, y: Tensor | None, *, num_classes: int) -> Tensor:
     return torch.cat([z, math.sqrt(num_classes) * classes[required(y)]], 1)
 
 
-def label_planes(*, num_classes: int, image_shape: ImageShape) -> nn.Embedding:
-    """A learned plane of `H·W` pixels for each class, small at first: it must not drown images."""
+def label_planes(*, num_classes: int, image_shape: ImageShape, std: float) -> nn.Embedding:
+    """A learned plane of `H·W` pixels for each class, drawn from N(0, std²) at first."""
     planes = nn.Embedding(num_classes, image_shape[1] * image_shape[2])
-    nn.init.normal_(planes.weight, std=0.1)
+    nn.init.normal_(planes.weight, std=std)
     return planes
 
 
@@ -183,7 +183,7 @@ class ConcatenatedCritic(nn.Module):
     ) -> None:
         super().__init__()
         channels, height, width = image_shape
-        self.label_plane = label_planes(num_classes=num_classes, image_shape=image_shape)
+        self.label_plane = label_planes(num_classes=num_classes, image_shape=image_shape, std=1.0)
         self.network = factory(image_shape=(channels + 1, height, width), num_outputs=num_outputs)
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:

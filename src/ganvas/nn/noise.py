@@ -7,6 +7,7 @@ images draw what one rank of 2b draws.
 
 from __future__ import annotations
 
+import math
 import struct
 from functools import lru_cache
 from hashlib import blake2b
@@ -53,7 +54,8 @@ def truncated(normal: Tensor, limit: float) -> Tensor:
     if not limit > 0:
         raise ValueError(f"truncation must be positive, got {limit}; leave it out for none")
     n = normal.double()
-    below = torch.special.ndtr(torch.tensor(-limit, dtype=n.dtype, device=n.device))
-    share = below + torch.special.ndtr(-n.abs()) * (1 - 2 * below)  # in the lower tail: precise
+    below = 0.5 * math.erfc(limit / math.sqrt(2))  # Φ(−t)
+    tail = 0.5 * torch.special.erfc(n.abs() / math.sqrt(2))  # Φ(−|n|); torch's ndtr loses digits
+    share = below + (1 - 2 * below) * tail
     size = -torch.special.ndtri(share).clamp(max=0)
     return size.copysign(n).to(normal).clamp(-limit, limit)

@@ -65,7 +65,9 @@ class ConditionalVAE(VAE):
         network = conditioned(network, num_classes=num_classes)
         super().__init__(image_shape=image_shape, network=network, **model)
         self.num_classes = num_classes
-        self.label_plane = label_planes(num_classes=num_classes, image_shape=image_shape)
+        self.label_plane = label_planes(  # at 1 they would drown the image
+            num_classes=num_classes, image_shape=image_shape, std=0.1
+        )
 
     def networks(self) -> Mapping[str, nn.Module]:
         """Encoder, decoder and the embedding of labels."""
