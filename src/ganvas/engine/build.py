@@ -226,6 +226,8 @@ def _build_group(checked: Checked, group: str, data: ImageData, *, restoring: bo
 
 
 def _built(node: Any, group: str) -> Any:
+    if isinstance(node, dict) and "_target_" not in node:  # parts by name
+        return {name: _built(part, f"{group}.{name}") for name, part in node.items()}
     try:
         return instantiate(node)
     except ConfigError:

@@ -165,7 +165,7 @@ def _explain(
         return _group_value(overrides)
     if match := re.search(r"Could not override '([^']*)'", text):
         return _refused_override(match[1], error, overrides, name, search)
-    if match := re.search(r"Could not find '([^']+)/([^'/]*)'", text):
+    if match := re.search(r"Could not (?:find|load) '([^']+)/([^'/]*)'", text):
         known = options(match[1].lstrip("/"), search=search)
         group = match[1].lstrip("/")
         return f"{group}={match[2]}: no such {group}{suggest(match[2], known)}"

@@ -113,7 +113,8 @@ def _mapping_fault(value: Any, hint: Any) -> str | None:
     if isinstance(value, Mapping):
         return next((fault for part in value.values() if (fault := _role_fault(part, hint))), None)
     if _can_be_told(hint):
-        return f"{hint.__name__}s by name are needed, got a bare {_kind(value)}"
+        kind = hint.__name__
+        return f"each {kind} needs a name ({{mine: {{_target_: …}}}}), got a bare {_kind(value)}"
     return "one optimizer for each side is needed, got a single one"
 
 
