@@ -13,6 +13,7 @@ GROUPS = {
     "models": "model",
     "datasets": "dataset",
     "losses": "loss",
+    "penalties": "penalty",
     "networks": "network",
     "likelihoods": "likelihood",
     "features": "features",
