@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ class Kept:
         self.metrics: list[tuple[int, int, dict[str, float]]] = []
         self.trace: dict[int, dict[str, float]] = {}
         self.pictures: dict[tuple[str, int], np.ndarray] = {}
+        self.collapses: Any = None
 
     def log_metrics(
         self, values: Mapping[str, float], *, step: int, images_seen: int, seconds: float
@@ -31,6 +33,9 @@ class Kept:
     def log_images(self, name: str, image: np.ndarray, *, step: int) -> None:
         assert (name, step) not in self.pictures
         self.pictures[name, step] = image
+
+    def log_collapses(self, collapses: Sequence[Mapping[str, object]]) -> None:
+        self.collapses = [dict(event) for event in collapses]
 
     def means(self, name: str) -> dict[int, float]:
         """One metric's values by step."""

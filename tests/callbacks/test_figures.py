@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import math
 from pathlib import Path
-from types import MethodType
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 import ganvas
 from callbacks.recorders import Kept
@@ -17,6 +19,7 @@ from ganvas.callbacks.checkpoints import Checkpoints
 from ganvas.callbacks.figures import DivergedError, Figures
 from ganvas.engine.checkpoint_files import read_checkpoint
 from ganvas.errors import GanvasError
+from ganvas.models.gan.gan import GAN
 from ganvas.models.vae.vae import VAE
 from ganvas.types import Batch, LossTerms
 from models.tiny import batches, fit, gan, vae
@@ -111,6 +114,87 @@ def poisoned(*, at: int, value: float = math.nan) -> VAE:
 
     model.loss_terms = MethodType(loss_terms, model)
     return model
+
+
+def skipping(steps: range) -> GAN:
+    """A GAN under a scaler, whose critic has infinite gradients in some steps."""
+    model = gan()
+    plain = model._step_side
+
+    def step_side(self: GAN, side: Any) -> Tensor:
+        norm = plain(side)
+        return torch.tensor(math.inf) if "critic" in side and self.step + 1 in steps else norm
+
+    model._step_side = MethodType(step_side, model)
+    return model
+
+
+class Scaled(Figures):
+    """Figures of a run that scales its loss; the scaler itself needs a GPU."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        scaler = SimpleNamespace(get_scale=lambda: 1.0)
+        trainer.precision_plugin.scaler = scaler  # type: ignore[attr-defined]
+
+
+def test_steps_that_a_scaler_skips_stay_out_of_the_means_alone() -> None:
+    kept = Kept()
+    figures = Scaled(kept, every_n_steps=4)
+    fit(skipping(range(3, 5)), batches(num=8, size=2), callbacks=[figures])
+    norms = {step: row["critic_gradient_norm"] for step, row in kept.trace.items()}
+    assert [step for step, norm in norms.items() if math.isinf(norm)] == [3, 4]
+    mean = kept.means("train/critic_gradient_norm")[4]
+    assert mean == pytest.approx((norms[1] + norms[2]) / 2)
+
+
+def test_without_a_scaler_a_gradient_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
+    saves = saving(tmp_path, every_n_steps=2, keep=0)
+    figures = Figures(Kept(), every_n_steps=4, last_good=saves.last_good)
+    message = r"critic_gradient_norm became inf at step 3; .* checkpoint is .*last.ckpt of step 2"
+    with pytest.raises(DivergedError, match=message):
+        fit(skipping(range(3, 4)), batches(num=8, size=2), callbacks=[figures, saves])
+
+
+@pytest.mark.parametrize("every", [1, 7, 100])
+def test_a_scaler_that_skips_every_step_ends_the_run(every: int) -> None:
+    """Fifty in a row may be, whatever the windows; one more may not."""
+    callbacks = [Scaled(Kept(), every_n_steps=every)]
+    fit(skipping(range(5, 55)), batches(num=60, size=2), callbacks=callbacks)
+    message = "critic_gradient_norm was inf for 51 steps in a row at step 55; no checkpoint"
+    with pytest.raises(DivergedError, match=message):
+        fit(
+            skipping(range(5, 99)),
+            batches(num=60, size=2),
+            callbacks=[Scaled(Kept(), every_n_steps=every)],
+        )
+
+
+def test_no_checkpoint_has_weights_that_are_not_finite(tmp_path: Path) -> None:
+    """Whatever spoiled them; a buffer that was so from the start is meant so."""
+    model = vae()
+    model.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+    model.register_buffer("mean", torch.zeros(2))
+    plain = model.advance
+
+    def advance(self: VAE, batch: Batch, parts: Any) -> None:
+        plain(batch, parts)
+        if self.step == 3:
+            self.mean[1] = math.nan  # type: ignore[operator]
+
+    model.advance = MethodType(advance, model)
+    with pytest.raises(DivergedError, match=r"^mean was no longer finite at step 3, .* of step 2"):
+        fit(model, batches(num=9, size=2), callbacks=[saving(tmp_path, every_n_steps=1, keep=0)])
+    state = read_checkpoint(tmp_path / "last.ckpt")
+    assert state["ganvas_counters"]["step"] == 2
+    assert state["state_dict"]["mask"].tolist() == [0.0, -math.inf]
+
+
+def test_watchers_get_all_that_is_written() -> None:
+    kept, seen = Kept(), []
+    figures = Figures(kept, every_n_steps=2)
+    figures.watchers.append(lambda values, step: seen.append((step, dict(values))))
+    fit(vae(), batches(num=3, size=2), epochs=2, callbacks=[figures], val=batches(num=1, size=2))
+    assert seen == [(step, values) for step, _, values in kept.metrics]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

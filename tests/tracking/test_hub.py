@@ -49,6 +49,9 @@ class Spy:
     def save_checkpoint(self, path: Path) -> None:
         self._note("save_checkpoint", path)
 
+    def note(self, facts: Any) -> None:
+        self._note("note", dict(facts))
+
     def summary(self, best: Any) -> None:
         self._note("summary", dict(best))
 
@@ -97,7 +100,24 @@ def test_everything_reaches_record_and_trackers(record: RunRecord) -> None:
     assert (record.path / "trace.csv").exists() and list((record.path / "samples").iterdir())
 
 
-@pytest.mark.parametrize("fails", ["start", "log_metrics", "log_images", "summary"])
+def test_collapses_are_kept_as_they_are_now_and_the_last_is_shown(record: RunRecord) -> None:
+    spy = Spy()
+    hub = Hub(record, [spy, NullTracker()])
+    hub.log_collapses([])
+    assert read_run_json(record.path)["collapses"] == []
+    one = {"step": 7, "rule": "diversity", "reason": "too alike", "value": 0.01}
+    two = {"step": 9, "rule": "metric", "reason": "rebound", "value": 8.0}
+    hub.log_collapses([one])
+    hub.log_collapses([one, two])
+    assert read_run_json(record.path)["collapses"] == [one, two]
+    hub.log_collapses([one])  # as after a return to an earlier checkpoint
+    assert read_run_json(record.path)["collapses"] == [one]
+    shown = [facts for name, facts in spy.calls if name == "note"]
+    first = {"collapse/step": 7, "collapse/reason": "too alike"}
+    assert shown == [first, {"collapse/step": 9, "collapse/reason": "rebound"}, first]
+
+
+@pytest.mark.parametrize("fails", ["start", "log_metrics", "log_images", "note", "summary"])
 def test_a_failing_tracker_is_dropped_with_one_warning(
     record: RunRecord, caplog: pytest.LogCaptureFixture, fails: str
 ) -> None:
@@ -108,10 +128,11 @@ def test_a_failing_tracker_is_dropped_with_one_warning(
         for step in (1, 2):
             hub.log_metrics({"train/a": 1.0}, step=step, images_seen=step, seconds=step)
             hub.log_images("x", IMAGE, step=step)
+            hub.log_collapses([{"step": step, "reason": "r", "rule": "diversity", "value": 0.0}])
         hub.finish("finished")
     assert len(caplog.records) == 1 and "server gone)" in caplog.text
     assert len([c for c in bad.calls if c[0] == fails]) == 1
-    assert len(good.calls) == 7
+    assert len(good.calls) == 9
     assert list(metrics_frame(record.path).index) == [1, 2]
     assert read_run_json(record.path)["status"] == "finished"
 

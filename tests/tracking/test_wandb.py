@@ -64,6 +64,8 @@ def test_offline_without_an_account_holds_the_whole_run(
         values = {"val/elbo": -1 / step, "train/loss": float("nan")}
         tracker.log_metrics(values, step=step, images_seen=64 * step, seconds=step / 2)
         tracker.log_images("samples", IMAGE, step=step)
+    tracker.note({"collapse/step": 10, "collapse/reason": "first"})
+    tracker.note({"collapse/step": 20, "collapse/reason": "too alike"})
     tracker.summary({"val/elbo": -1 / 20})
     tracker.finish()
     (file,) = files(tmp_path / "run")
@@ -80,6 +82,8 @@ def test_offline_without_an_account_holds_the_whole_run(
     ]
     assert len(list(file.parent.glob("files/media/images/*.png"))) == 2
     assert run.summary["best/val/elbo"] == -1 / 20
+    assert run.summary["collapse/step"] == 20
+    assert run.summary["collapse/reason"] == "too alike"
     assert any(m.glob_name == "*" and m.step_metric == "step" for m in run.metrics)
     assert capfd.readouterr() == ("", "")
 

@@ -23,7 +23,7 @@ class Diversity(pl.Callback):
     diversity = mean over pairs of ‖f(x̂ᵢ) − f(x̂ⱼ)‖² / mean over pairs of ‖f(xᵢ) − f(xⱼ)‖²
 
     of samples x̂ and as many real images x, spread evenly over the split. 1 is as diverse as the
-    data, 0 is all alike; noise has more than 1. NaN where the real images are all alike.
+    data, 0 is all alike. It tells a collapse, not quality. NaN where the real images are all alike.
 
     Samples have the same noise each time. Rank 0 measures and tells the others. Nothing of the
     run's random numbers is used and no state of the model changes: it is in evaluation mode.
@@ -103,13 +103,13 @@ class Diversity(pl.Callback):
     def _measured(self, split: str, model: Any) -> float | None:
         """The ratio; None for a split of fewer than two images."""
         module = trainable(model)
-        if split not in self._real and self._kept:
-            real = torch.cat(self._kept)[: self.num]
+        kept, self._kept = self._kept, []
+        if split not in self._real:
+            real = torch.cat(kept)[: self.num] if kept else torch.empty(0)
+            if len(real) < 2:  # noqa: PLR2004
+                return None
             self._real[split] = len(real), self._spread(real, module.value_range)
-        self._kept = []
-        num, real_spread = self._real.get(split, (0, torch.zeros(())))
-        if num < 2:  # noqa: PLR2004
-            return None
+        num, real_spread = self._real[split]
         fake = model.sample(num, seed=module.seed)
         return (self._spread(fake, module.value_range) / real_spread).item()
 

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from ganvas.tracking.files import read_run_json
 
+SHOWN_COLLAPSES = 5
+
 
 def peak_memory() -> dict[str, float]:
     """Largest memory in MiB so far: of this process, and allocated on the GPU if there is one."""
@@ -35,6 +37,8 @@ def print_summary(folder: Path, *, console: Console, has_samples: bool) -> None:
     rows = {"peak memory": memory, "status": record["status"], **_places(folder)}
     if record["reason"]:
         rows["reason"] = record["reason"]
+    if record.get("collapses"):
+        rows["collapse"] = f"\n{'':<14}".join(_collapses(record["collapses"]))
     if record["wandb"]:
         rows["W&B"] = _wandb_place(record["wandb"], folder)
     if record["status"] == "finished":
@@ -61,6 +65,7 @@ def _program() -> str:
 
 
 def _metrics_table(metrics: dict[str, Any], *, title: str) -> Table:
+    """Metrics with a direction first: they have a best value too."""
     table = Table(title=title, title_justify="left")
     for column, side in (
         ("metric", "left"),
@@ -69,7 +74,7 @@ def _metrics_table(metrics: dict[str, Any], *, title: str) -> Table:
         ("at", "right"),
     ):
         table.add_column(column, justify=side)  # type: ignore[arg-type]
-    for name, entry in metrics.items():
+    for name, entry in sorted(metrics.items(), key=lambda item: "higher_is_better" not in item[1]):
         best = entry.get("best") or {}
         table.add_row(
             name,
@@ -78,6 +83,12 @@ def _metrics_table(metrics: dict[str, Any], *, title: str) -> Table:
             f"step {best['step']:,}" if best else "",
         )
     return table
+
+
+def _collapses(collapses: list[dict[str, Any]]) -> list[str]:
+    lines = [f"step {event['step']:,}: {event['reason']}" for event in collapses[:SHOWN_COLLAPSES]]
+    more = len(collapses) - len(lines)
+    return [*lines, *([f"and {more} more in run.json"] if more else [])]
 
 
 def _places(folder: Path) -> dict[str, str]:
