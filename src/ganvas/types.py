@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 ImageShape = tuple[int, int, int]
 """(channels, height, width)."""
 
+POINT_SHAPE: ImageShape = (2, 1, 1)
+"""Of points of the plane, which travel as images."""
+
 ValueRange = tuple[float, float]
 """The lowest and highest pixel value a model wants: (0, 1) or (-1, 1)."""
 

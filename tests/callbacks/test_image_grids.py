@@ -132,3 +132,27 @@ def test_a_run_keeps_its_pictures_as_files(tmp_path: Path) -> None:
         with Image.open(file) as picture:
             sizes.append(picture.size)
     assert sizes == [(8 * 66 + 2, 2 * 66 + 2)] * 2
+
+
+def test_points_are_one_picture_with_real_ones_beneath(tmp_path: Path) -> None:
+    run = ganvas.train(
+        [
+            "experiment=mixture2d",
+            "trainer=cpu",
+            "logger=none",
+            "callbacks.images.num=50",
+            "dataset.batch_size=20",
+            "dataset.source.num_train=200",
+            "trainer.progress_bar=false",
+            "trainer.max_steps=3",
+            "test=false",
+            f"paths.runs_dir={tmp_path}",
+        ]
+    )
+    (shown,) = (run.path / "samples").glob("samples-*3.png")
+    with Image.open(shown) as file:
+        picture = np.asarray(file)
+    samples = run.load_model("last").sample(50, seed=0)
+    loader = run.data().loader("train", value_range=(0, 1), seed=0, position=lambda: 3)
+    real = torch.cat([batch.x for batch in loader])[:50]
+    assert np.array_equal(picture, pictures.scatter(samples, beneath=real))

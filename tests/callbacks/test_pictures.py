@@ -82,3 +82,39 @@ def test_an_incomplete_row_is_left_out_but_a_single_one_is_shown() -> None:
     got = pictures.pairs(real, made, columns=2)[:, 0, 0, 0].tolist()
     assert got == pytest.approx([0.0, 0.1, 0.5, 0.6])
     assert len(pictures.pairs(real, made, columns=8)) == 6
+
+
+def points(*coordinates: tuple[float, float]) -> torch.Tensor:
+    return torch.tensor(coordinates).view(-1, 2, 1, 1)
+
+
+def test_points_are_dots_with_x_to_the_right_and_y_upwards() -> None:
+    picture = pictures.scatter(points((0.25, 0.875)))
+    assert (picture.shape, picture.dtype) == ((512, 512, 3), np.uint8)
+    rows, columns = np.nonzero((picture != 255).any(axis=2))
+    assert (sorted(set(rows)), sorted(set(columns))) == ([62, 63, 64], [127, 128, 129])
+    half = (np.array(pictures.BLUE) + 255) / 2
+    assert np.abs(picture[63, 128] - half).max() <= 0.5
+
+
+def test_dots_darken_where_they_meet_and_cover_what_lies_beneath() -> None:
+    middle = (0.5, 0.5)
+    thrice = pictures.scatter(points(middle, middle, middle))[255, 256]
+    assert np.abs(thrice - (255 / 8 + np.array(pictures.BLUE) * 7 / 8)).max() <= 0.5
+    beneath = points(*[middle] * 20, (0.25, 0.25))
+    picture = pictures.scatter(points(*[middle] * 20), beneath=beneath).astype(int)
+    assert np.abs(picture[255, 256] - pictures.BLUE).max() <= 1
+    assert np.abs(picture[383, 128] - (255 + np.array(pictures.GREY)) / 2).max() <= 0.5
+
+
+def test_points_on_the_border_stay_in_the_picture() -> None:
+    corners = points((0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0))
+    picture = pictures.scatter(corners)
+    assert [int((picture[r, c] < 255).any()) for r in (0, 511) for c in (0, 511)] == [1] * 4
+    assert (picture != 255).any(axis=2).sum() == 16  # what is left of four dots
+
+
+def test_a_grid_of_points_is_one_picture() -> None:
+    some = torch.rand(40, 2, 1, 1)
+    assert np.array_equal(pictures.grid(some, columns=5), pictures.scatter(some))
+    assert not pictures.are_points(torch.rand(4, 1, 2, 1))

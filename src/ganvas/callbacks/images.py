@@ -1,7 +1,8 @@
-"""Grids of images during training."""
+"""Grids of images during training; points of the plane as one picture."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -23,6 +24,7 @@ class ImageGrids(pl.Callback):
     """Reconstructions beside originals, and samples from a noise that stays the same.
 
     What a model shows follows from its protocols. Nothing of the run's random numbers is used.
+    Where images are points of the plane, each picture has as many real points beneath, in grey.
 
     Args:
         num: images per grid.
@@ -37,6 +39,7 @@ class ImageGrids(pl.Callback):
         self.recorder: Recorder | None = None
         self._shown_step = -1
         self._real: tuple[Tensor, Tensor | None] | None = None
+        self._beneath: Tensor | None = None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show every so many epochs."""
@@ -59,22 +62,37 @@ class ImageGrids(pl.Callback):
         with torch.no_grad():
             if isinstance(pl_module, Samples):
                 images = pl_module.sample(self.num, seed=module.seed)
-                self._record(module, "samples", images, columns=self._columns(pl_module))
+                columns = self._columns(pl_module)
+                self._record(module, "samples", images, trainer=trainer, columns=columns)
             if isinstance(pl_module, Reconstructs):
                 x, y = self._some_images(trainer)
                 labels = {"y": y} if isinstance(pl_module, Conditional) else {}
-                pairs = pictures.pairs(x, pl_module.reconstruct(x, **labels))
-                self._record(module, "reconstructions", pairs)
+                made = pl_module.reconstruct(x, **labels)
+                shown = made if pictures.are_points(x) else pictures.pairs(x, made)
+                self._record(module, "reconstructions", shown, trainer=trainer)
         for part, training in modes:
             part.training = training
 
     def _some_images(self, trainer: pl.Trainer) -> tuple[Tensor, Tensor | None]:
         """The same images each time, and their labels: of validation, or of train without one."""
         if self._real is None:
-            loader: Any = trainer.val_dataloaders or trainer.train_dataloader
-            batch, num = next(iter(loader)), self.num // 2
+            batch, num = next(iter(self._loader(trainer))), self.num // 2
             self._real = batch.x[:num], None if batch.y is None else batch.y[:num]
         return self._real
+
+    def _loader(self, trainer: pl.Trainer) -> Any:
+        return trainer.val_dataloaders or trainer.train_dataloader
+
+    def _real_points(self, trainer: pl.Trainer) -> Tensor:
+        """As many real points as there are in a picture, or all; the same ones each time."""
+        if self._beneath is None:
+            batches: list[Tensor] = []
+            for batch in self._loader(trainer):
+                batches.append(batch.x)
+                if sum(map(len, batches)) >= self.num:
+                    break
+            self._beneath = torch.cat(batches)[: self.num]
+        return self._beneath
 
     def _columns(self, model: object) -> int:
         """Of a grid of samples: those of a conditional model stand one class below another."""
@@ -83,9 +101,20 @@ class ImageGrids(pl.Callback):
         return COLUMNS
 
     def _record(
-        self, module: Trainable, name: str, images: Tensor, *, columns: int = COLUMNS
+        self,
+        module: Trainable,
+        name: str,
+        images: Tensor,
+        *,
+        trainer: pl.Trainer,
+        columns: int = COLUMNS,
     ) -> None:
-        if self.recorder is not None:
-            unit = pictures.to_unit(images, value_range=module.value_range)
-            picture = pictures.grid(unit, columns=columns)
-            self.recorder.log_images(name, picture, step=module.step)
+        if self.recorder is None:
+            return
+        unit = partial(pictures.to_unit, value_range=module.value_range)
+        if pictures.are_points(images):
+            beneath = unit(self._real_points(trainer))
+            picture = pictures.scatter(unit(images), beneath=beneath)
+        else:
+            picture = pictures.grid(unit(images), columns=columns)
+        self.recorder.log_images(name, picture, step=module.step)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, cast, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,6 +44,18 @@ def checked_binarization(value: str | None) -> Binarization | None:
             "leave it null for grey pixels"
         )
     return cast("Binarization | None", value)
+
+
+def check_binarizable(pixels: np.ndarray, how: Binarization | None) -> None:
+    """Refuse what is no grey image of 8 bits.
+
+    Raises:
+        ConfigError: if pixels of another type should become black and white.
+    """
+    if how is not None and pixels.dtype != np.uint8:
+        raise ConfigError(
+            f"dataset.binarization: must be null for data of {pixels.dtype}, got {how!r}"
+        )
 
 
 def binarized(pixels: Tensor, how: Binarization | None, *, draws: Callable[[], Tensor]) -> Tensor:

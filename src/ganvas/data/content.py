@@ -41,7 +41,7 @@ class Decoded:
     """One split after decoding.
 
     Attributes:
-        images: uint8 `(N, C, H, W)`.
+        images: uint8, or float32 in [0, 1], `(N, C, H, W)`.
         labels: integers `(N,)`, or None.
         skipped: one line for each file that was left out.
     """

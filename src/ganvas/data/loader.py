@@ -20,7 +20,7 @@ class Images:
     """One split, as a loader reads it.
 
     Attributes:
-        pixels: uint8 `(N, C, H, W)`, on the device or on the CPU.
+        pixels: uint8, or float32 in [0, 1], `(N, C, H, W)`, on the device or on the CPU.
         labels: int64 `(N,)` beside the pixels, or None.
         members: int64 `(M,)` on the CPU, the images of this split; None means all of them.
     """
@@ -59,13 +59,15 @@ class Share:
 
 
 def to_float(pixels: Tensor, *, value_range: ValueRange) -> Tensor:
-    """uint8 0..255 to float32: `x / (255 / (high − low)) + low`.
+    """uint8 0..255 to float32: `x / (255 / (high − low)) + low`; floats come from [0, 1] instead.
 
     That is x / 255 for (0, 1) and x / 127.5 − 1 for (−1, 1). A new tensor is converted to and then
     changed in place, the fastest of the ways tried that divides (a product with 1/255 differs in
-    the last bit).
+    the last bit). Floats may be the data set itself and are never changed in place.
     """
     low, high = value_range
+    if pixels.is_floating_point():
+        return pixels * (high - low) + low
     scaled = pixels.to(torch.float32).div_(255.0 / (high - low))
     return scaled if low == 0 else scaled.add_(low)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ganvas.data.augment import parse_augment
-from ganvas.data.binarization import checked_binarization
+from ganvas.data.binarization import check_binarizable, checked_binarization
 from ganvas.data.content import Decoded, ReadsTolerantly, combine, source_fingerprint
 from ganvas.data.factors import split_factors
 from ganvas.data.loader import BatchLoader, Images, Share
@@ -231,6 +231,7 @@ class ImageData:
             _log.warning("%s: %d files skipped, first: %s", self.name, len(store.skipped), shown)
         if len(store.train.images) == 0:
             raise DataError(f"{self.name} has no training images; check dataset.source")
+        check_binarizable(store.train.images, self.binarization)
         return store
 
     def _decode(self, split: StoredSplit) -> Decoded:
@@ -260,10 +261,8 @@ class ImageData:
         if split == "test" or counts["train"] == total:
             return None
         order = permutation(total, purpose="split", parts=(self.split_seed,))
-        chosen = order[: counts["val"]]
-        if split == "train":
-            chosen = order[counts["val"] : counts["val"] + counts["train"]]
-        return chosen.sort().values
+        val, rest = order[: counts["val"]], order[counts["val"] :]
+        return (rest[: counts["train"]] if split == "train" else val).sort().values
 
     def _images(self, split: Split, *, device: torch.device) -> Images:
         if split not in self._members:

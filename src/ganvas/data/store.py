@@ -195,13 +195,15 @@ def _publish(temporary: Path, folder: Path) -> None:
 
 
 def _check(decoded: Decoded, *, split: str, image_shape: ImageShape) -> Decoded:
-    """What a source promised: uint8 `(N, C, H, W)`, one label each, not below 0."""
+    """What a source promised: uint8 (or float) `(N, C, H, W)`, one label each, not below 0."""
     images, labels = decoded.images, decoded.labels
-    if images.dtype != np.uint8 or images.shape[1:] != image_shape:
+    if images.dtype not in (np.uint8, np.float32) or images.shape[1:] != image_shape:
         raise DataError(
-            f"{split} images must be uint8 (N, {', '.join(map(str, image_shape))}), got "
-            f"{images.dtype} {images.shape}; correct the source's read()"
+            f"{split} images must be uint8 (N, {', '.join(map(str, image_shape))}), or float32 in "
+            f"[0, 1], got {images.dtype} {images.shape}; correct the source's read()"
         )
+    if images.dtype == np.float32 and not ((images >= 0) & (images <= 1)).all():
+        raise DataError(f"{split} images of float32 must be in [0, 1]; correct the source's read()")
     if labels is None:
         return Decoded(np.ascontiguousarray(images), None, decoded.skipped)
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):

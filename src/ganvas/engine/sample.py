@@ -79,7 +79,11 @@ def _columns(num: int, view: ModelView, *, asked: int | list[int] | None) -> int
 
 
 def _write(images: torch.Tensor, out: Path, *, kind: str, columns: int) -> None:
+    """In 8 bits; but points of the plane, which would lose too much, as float32."""
+    points = pictures.are_points(images)
     if kind == "png":
+        if points:
+            raise RunError("format=png: points are no images; choose format=grid or format=npz")
         out.mkdir(parents=True, exist_ok=True)
         for i, image in enumerate(pictures.to_uint8(images)):
             pixels = image.transpose(1, 2, 0)
@@ -90,6 +94,7 @@ def _write(images: torch.Tensor, out: Path, *, kind: str, columns: int) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if kind == "npz":
         with out.open("wb") as file:
-            np.savez_compressed(file, images=pictures.to_uint8(images).transpose(0, 2, 3, 1))
+            kept = images.numpy() if points else pictures.to_uint8(images)
+            np.savez_compressed(file, images=kept.transpose(0, 2, 3, 1))
     else:
         Image.fromarray(pictures.grid(images, columns=columns)).save(out)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING
 
+from ganvas.types import POINT_SHAPE
+
 if TYPE_CHECKING:
     from ganvas.types import ImageShape
 
@@ -24,9 +26,15 @@ def checked_size(
         possible: whether a side is one of them; there must be no largest one.
 
     Raises:
-        ValueError: if the image is not square, or its side is not possible, with the nearest sizes.
+        ValueError: if the image is not square, or its side is not possible, with the nearest
+            sizes; for points of the plane, which have none, with other networks.
     """
     _, height, width = image_shape
+    if tuple(image_shape) == POINT_SHAPE:
+        raise ValueError(
+            f"the {network} networks make square images {rule}, got points of the plane; choose "
+            "network=points or network=dense_gan"
+        )
     if height == width and possible(height):
         return height
     below = next((size for size in range(height, 0, -1) if possible(size)), None)

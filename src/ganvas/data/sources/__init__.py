@@ -8,6 +8,7 @@ from ganvas.data.sources.dataset import FromDataset
 from ganvas.data.sources.digits import Digits
 from ganvas.data.sources.dsprites import DSprites
 from ganvas.data.sources.folder import ImageFolder
+from ganvas.data.sources.mixture2d import Mixture2D
 from ganvas.data.sources.sprites import Sprites
 from ganvas.data.sources.torchvision_sets import (
     cifar10,
@@ -26,6 +27,7 @@ __all__ = [
     "Digits",
     "FromDataset",
     "ImageFolder",
+    "Mixture2D",
     "Sprites",
     "cifar10",
     "cifar100",
