@@ -86,6 +86,32 @@ def test_two_ranks_equal_one(model: str, tmp_path: Path) -> None:
         torch.testing.assert_close(final(two)["state_dict"][name], weight, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_two_ranks_of_a_gan_with_a_penalty_equal_one(tmp_path: Path) -> None:
+    """R1 every second step, an averaged generator, no batch norm: the same weights in ten steps.
+
+    Both ranks' weights are equal, or the run had not finished (`RanksAgree`). Gradient descent, as
+    Adam makes steps of full length of rounding errors.
+    """
+    sides = ("generator", "critic")
+    size = ["model=gan", "penalty=r1", "penalty.r1.interval=2", "model.ema_decay=0.9"]
+    size += [f"optimizer@optimizer.{side}=sgd" for side in sides]
+    size += [f"optimizer.{side}.lr=0.1" for side in sides]
+    size += ["trainer.max_steps=10", "trainer.deterministic=true", "seed=3"]
+    ranks = start(*size, "trainer=ddp", "trainer.accelerator=cpu", runs=tmp_path / "two")
+    assert main(["train", *TINY, *size, f"paths.runs_dir={tmp_path / 'one'}"]) == 0
+    assert finish(ranks) == 0
+    two, one = only_run(tmp_path / "two"), only_run(tmp_path / "one")
+    assert json.loads((two / "run.json").read_text())["status"] == "finished"
+    assert [row["r1"] != "" for row in trace(two)] == [step % 2 == 0 for step in range(10)]
+    ours, theirs = final(two)["state_dict"], final(one)["state_dict"]
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+    weights = [name for name in theirs if name.startswith("generator.")]
+    lags = [(theirs[f"average.network.{n[10:]}"] - theirs[n]).abs().max() for n in weights]
+    assert min(lags) > 1e-4  # so the generator has moved, and with it the average
+    assert float(trace(one)[-1]["critic_loss"]) < float(trace(one)[0]["critic_loss"]) - 0.1
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_run_cleanly(number: signal.Signals, code: int, tmp_path: Path) -> None:
     process = start("model=gan", "trainer.max_epochs=100000", runs=tmp_path)
@@ -115,6 +141,60 @@ def test_a_killed_run_resumes_exactly(model: str, tmp_path: Path) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert (cut / "trace.csv").read_bytes() == (whole / "trace.csv").read_bytes()
     assert figures(cut) == figures(whole)
+
+
+ALL_TRICKS = [
+    "model=dcgan",
+    "network.generator.width=4",
+    "network.critic.width=4",
+    "network.generator.dropout=0.1",
+    "network.critic.dropout=0.1",
+    "network.critic.norm=null",
+    "network.critic.spectral_norm=true",
+    "penalty=r1",
+    "penalty.r1.interval=4",
+    "model.n_critic=2",
+    "model.ema_decay=0.99",
+    "model.ema_warmup=20",
+    "model.prior=uniform",
+    "model.together=true",
+    "model.label_smoothing=0.1",
+    "model.label_noise=0.1",
+    "model.label_flips=0.1",
+    "model.instance_noise={_target_:ganvas.schedules.LinearSchedule,start:0.2,end:0,steps:50}",
+    "model.augment=[color,translation,cutout]",
+    "model.replay=40",
+    "trainer.lr_schedule={_target_:ganvas.schedules.CosineSchedule,start:1,end:0.1,steps:60}",
+    "trainer.gradient_clip_val=1",
+    "trainer.accumulate_grad_batches=2",
+    "trainer.max_steps=72",
+    "trainer.checkpoint.every_n_steps=6",
+    "dataset.max_train=240",
+    "dataset.batch_size=20",
+    "callbacks.images={_target_:ganvas.callbacks.images.ImageGrids,num:4,every_n_epochs:1}",
+]
+
+
+def test_a_killed_gan_with_all_tricks_resumes_exactly(tmp_path: Path) -> None:
+    """Weights, average, history, optimisers, figures and pictures, to the bit."""
+    assert main(["train", *TINY, *ALL_TRICKS, f"paths.runs_dir={tmp_path / 'whole'}"]) == 0
+    process = start(*ALL_TRICKS, runs=tmp_path / "cut")
+    wait_for_steps(tmp_path / "cut", steps=30, process=process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    whole, cut = only_run(tmp_path / "whole"), only_run(tmp_path / "cut")
+    assert 12 <= final(cut)["ganvas_counters"]["step"] < 72
+    assert main(["train", f"resume={cut}"]) == 0
+    ours, theirs = final(cut), final(whole)
+    assert theirs["ganvas_counters"]["generator_steps"] == 18
+    for key in ("state_dict", "optimizer_states", "ganvas_counters"):
+        torch.testing.assert_close(ours[key], theirs[key], rtol=0, atol=0)
+    assert (cut / "trace.csv").read_bytes() == (whole / "trace.csv").read_bytes()
+    assert figures(cut) == figures(whole)
+    pictures = [path.name for path in sorted((whole / "samples").iterdir())]
+    assert len(pictures) > 2
+    for name in pictures:
+        assert (cut / "samples" / name).read_bytes() == (whole / "samples" / name).read_bytes()
 
 
 def figures(run: Path) -> list[tuple[str, ...]]:
