@@ -94,7 +94,7 @@ class SampleQuality(pl.Callback):
         return {
             "extractor": type(self.features.network).__name__,
             "layer": self.layer,
-            "weights": weights_hash(self.features),
+            "weights": weights_hash(self.features.network),
             "num": {s: min(self.num, counts[s]) for s in SPLITS if counts[s]},
             "seed": self.seed,
             "quantizer": "uint8, rounded",

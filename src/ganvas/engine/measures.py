@@ -75,7 +75,10 @@ def _features(checked: Checked, data: ImageData, node: Any) -> Any:
     if isinstance(factory, partial):
         factory = partial(factory, **facts_for(factory.func, data, stated=node))
     build = factory if isinstance(factory, partial) else lambda: factory
-    return build_features(build, data, cache_dir=checked.settings.paths.cache_dir)
+    try:
+        return build_features(build, data, cache_dir=checked.settings.paths.cache_dir)
+    except ValueError as error:
+        raise ConfigError(f"metrics.features: {error}") from error
 
 
 def _target(checked: Checked) -> Any:

@@ -99,7 +99,7 @@ class Session:
     def stop_reason(self) -> str | None:
         """Why training ended before its budget was spent: early stopping, or a collapse."""
         for callback in self.trainer.early_stopping_callbacks:
-            if callback.stopped_epoch:
+            if callback.stopping_reason_message:  # its epoch may be 0, which says nothing
                 return f"early stopping on {callback.monitor} at step {self.model.step}"
         watching = [c for c in self.callbacks if isinstance(c, Collapse)]
         return next((c.stopped for c in watching if c.stopped is not None), None)

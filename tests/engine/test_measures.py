@@ -1,0 +1,172 @@
+"""The metrics group in a run: best and final of a GAN, monitors, the record, refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from engine_helpers import TINY, ganvas, only_run, train
+
+import ganvas as library
+from ganvas.callbacks.sample_quality import SampleQuality, weights_hash
+from ganvas.engine.check import check_overrides
+from ganvas.engine.classifier import WEIGHTS_DIR, read_classifier
+from ganvas.engine.measures import directions
+from ganvas.nn.classifier import ConvClassifier
+
+GAN = ("model=gan", "metrics=samples", "metrics.num=40", "dataset.batch_size=50")
+NAMES = set(SampleQuality.higher_is_better)
+
+
+def six_steps(folder: Path, *overrides: str) -> library.Run:
+    """Three validations of a GAN that learns by leaps."""
+    return library.train(
+        [
+            *TINY,
+            *GAN,
+            "test=true",
+            "trainer.max_epochs=null",
+            "trainer.max_steps=6",
+            "trainer.val_check_interval=2",
+            "optimizer.generator.lr=0.03",
+            f"paths.runs_dir={folder}",
+            *overrides,
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def gan_run(tmp_path_factory: pytest.TempPathFactory) -> library.Run:
+    return six_steps(tmp_path_factory.mktemp("gan"))
+
+
+def values(run: library.Run, name: str) -> pd.Series:
+    return run.metrics()[name].dropna()
+
+
+def test_best_and_final_are_both_kept(gan_run: library.Run) -> None:
+    record, distances = gan_run.record["metrics"], values(gan_run, "val/fd_classifier")
+    assert list(distances.index) == [2, 4, 6]
+    kept = record["val/fd_classifier"]
+    assert kept["higher_is_better"] is False
+    assert kept["final"] == {"value": distances[6], "step": 6}
+    assert kept["best"] == {"value": distances.min(), "step": distances.idxmin()}
+    for name in NAMES:
+        entry = record[f"test/{name}"]
+        assert entry["final"]["step"] == 6
+        assert entry["best"]["step"] == kept["best"]["step"]
+        assert entry["higher_is_better"] is SampleQuality.higher_is_better[name]
+
+
+def test_the_best_checkpoint_is_that_of_the_smallest_distance(gan_run: library.Run) -> None:
+    saved = torch.load(gan_run.path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert saved["ganvas_counters"]["step"] == values(gan_run, "val/fd_classifier").idxmin()
+
+
+def test_the_record_tells_the_protocol(gan_run: library.Run) -> None:
+    protocol = gan_run.record["protocol"]["metrics"]
+    network = ConvClassifier(image_shape=(1, 8, 8), num_classes=10)
+    network.load_state_dict(read_classifier(WEIGHTS_DIR / "digits.safetensors"))  # type: ignore[arg-type]
+    assert protocol["weights"] == weights_hash(network)
+    assert protocol["num"] == {"val": 40, "test": 40}
+    assert protocol["seed"] == 0
+    assert protocol["ema"] is True
+
+
+def test_a_resumed_run_has_the_same_values(gan_run: library.Run, tmp_path: Path) -> None:
+    cut = six_steps(tmp_path, "trainer.max_steps=4")
+    assert ganvas("train", f"resume={cut.path}", "trainer.max_steps=6").code == 0
+    for name in NAMES:
+        assert np.array_equal(values(cut, f"val/{name}"), values(gan_run, f"val/{name}"))
+        assert values(cut, f"test/{name}")[6] == values(gan_run, f"test/{name}")[6]
+    assert (
+        cut.record["metrics"]["test/fd_classifier"]
+        == (gan_run.record["metrics"]["test/fd_classifier"])
+    )
+
+
+def test_a_model_with_a_monitor_keeps_it(place: Path) -> None:
+    assert train("model=vae", "metrics=samples", "metrics.num=20", "test=true").code == 0
+    run = library.load_run(only_run(place))
+    assert {f"{split}/{name}" for split in ("val", "test") for name in NAMES} <= set(
+        run.metrics().columns
+    )
+    checked = check_overrides([*TINY, "model=vae", "metrics=samples"])
+    assert directions(checked)["elbo"] is True
+    assert directions(checked)["fd_classifier"] is False
+    state = torch.load(run.path / "checkpoints" / "best.ckpt", weights_only=True)["callbacks"]
+    best = run.record["metrics"]["val/elbo"]["best"]["value"]
+    assert state["Checkpoints"]["best"] == pytest.approx(-best)
+
+
+def test_without_metrics_a_gan_has_no_best(place: Path) -> None:
+    assert train("model=gan").code == 0
+    folder = only_run(place)
+    assert not (folder / "checkpoints" / "best.ckpt").exists()
+    assert "protocol" not in library.load_run(folder).record
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ("model=ae", "metrics=samples: model=ae draws no samples; leave metrics out"),
+        ("model=gan metrics.num=1", "metrics=samples: num must be at least 2, got 1"),
+        ("model=gan metrics.num=many", "metrics.num: should be a valid integer, got 'many'"),
+        ("model=gan metrics.nun=3", "`metrics.nun`: no such key; did you mean `num`?"),
+        (
+            "model=gan metrics.layer=relu9",
+            "metrics=samples: layers must name layers of ConvClassifier, got relu9; there are: "
+            "conv1, relu1, pool1, conv2, relu2, pool2, conv3, relu3, pool3, flatten, dense, relu4, "
+            "logits",
+        ),
+        (
+            "model=gan trainer.checkpoint.monitor=val/fd",
+            "trainer.checkpoint.monitor=val/fd: no such metric; there are: val/class_entropy, "
+            "val/classes_hit, val/critic_loss, val/diversity, val/fake_accuracy, val/fake_logit, "
+            "val/fd_classifier, val/generator_loss, val/real_accuracy, val/real_logit",
+        ),
+        (
+            "model=gan trainer.checkpoint.monitor=val/critic_loss",
+            "trainer.checkpoint.mode: say min or max for val/critic_loss; neither is known",
+        ),
+        (
+            "model=gan dataset.val_size=1",
+            "metrics=samples: a split of one image has no spread to compare with; set "
+            "dataset.val_size to 0 or to at least 2, or choose metrics=none",
+        ),
+        ("model=gan metrics=nothing", "metrics=nothing: no such metrics; there are: none, samples"),
+    ],
+)
+def test_refusals(place: Path, overrides: str, message: str) -> None:
+    said = train("metrics=samples", *overrides.split())
+    assert (said.code, said.message) == (2, message)
+    assert list(place.iterdir()) == []
+
+
+def test_images_without_labels_are_refused(place: Path) -> None:
+    np.save(place / "x.npy", np.zeros((20, 8, 8), dtype=np.uint8))
+    said = train(
+        "model=gan", "metrics=samples", "dataset=arrays", f"dataset.root={place / 'x.npy'}"
+    )
+    assert said.code == 2
+    assert said.message.startswith("metrics.features: a classifier needs images with labels of")
+    assert [p.name for p in place.iterdir()] == ["x.npy"]
+
+
+def test_early_stopping_may_watch_it(place: Path) -> None:
+    stop = "trainer.early_stopping={patience: 1, min_delta: 1e9}"
+    said = train(*GAN, stop, "trainer.max_steps=6", "trainer.val_check_interval=2",
+                 "trainer.max_epochs=null")  # fmt: skip
+    assert said.code == 0
+    reason = library.load_run(only_run(place)).record["reason"]
+    assert reason == "early stopping on val/fd_classifier at step 4"
+
+
+def test_metrics_are_listed() -> None:
+    said = ganvas("list", "metrics")
+    assert [line.split()[0] for line in said.out.splitlines() if line.strip()][-2:] == [
+        "none", "samples",
+    ]  # fmt: skip
