@@ -80,16 +80,15 @@ class DownBlock(nn.Module):
         activation: Activation,
     ) -> None:
         super().__init__()
-        pool: list[nn.Module] = [nn.AvgPool2d(2)] if halve else []
         self.residual = nn.Sequential(
             *([] if first else [activation()]),
             nn.Conv2d(num_inputs, width, 3, padding=1),
             activation(),
             nn.Conv2d(width, width, 3, padding=1),
-            *pool,
+            *([nn.AvgPool2d(2)] if halve else []),
         )
         learned: list[nn.Module] = [nn.Conv2d(num_inputs, width, 1)] if halve or first else []
-        self.shortcut = nn.Sequential(*pool, *learned)
+        self.shortcut = nn.Sequential(*([nn.AvgPool2d(2)] if halve else []), *learned)
         init_glorot(self.residual, gain=math.sqrt(2))
         init_glorot(self.shortcut)
 
