@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engine_helpers import train
+from engine_helpers import ganvas, only_run, train
 
 from ganvas.paths import config_dir
 
@@ -95,12 +95,239 @@ OPTIMIZERS = {
 }
 
 
+TRICKS = {
+    "model.n_critic=0": "model=gan: n_critic must be at least 1, got 0",
+    "model.n_critic=3": (
+        "model.n_critic=3: must be at most 2, the critic steps in the budget of 2 batches, or the "
+        "generator never steps; lower it, or raise trainer.max_steps"
+    ),
+    "model.n_critic=20 dataset.max_train=100 dataset.batch_size=10 trainer.max_steps=null "
+    "trainer.max_epochs=3 trainer.accumulate_grad_batches=4": (
+        "model.n_critic=20: must be at most 9, the critic steps in the budget of 30 batches, or "
+        "the generator never steps; lower it, or raise trainer.max_epochs"
+    ),
+    "model.ema_decay=1": "model=gan: ema_decay must be in [0, 1), got 1; null switches it off",
+    "model.ema_warmup=-1": "model=gan: ema_warmup must be at least 0 generator steps, got -1",
+    "model.prior=cauchy": "model.prior: should be 'normal' or 'uniform', got 'cauchy'",
+    "model.instance_noise=-0.5": "model=gan: instance_noise must be at least 0, got -0.5",
+    "model.augment=[colour]": (
+        "model=gan: augment must be of color, translation, cutout, got 'colour'"
+    ),
+    "model.replay=-1": "model=gan: replay must be at least 0 images, got -1",
+}
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
-    [*LOSSES.items(), *PENALTIES.items(), *OPTIMIZERS.items()],
+    [*LOSSES.items(), *PENALTIES.items(), *OPTIMIZERS.items(), *TRICKS.items()],
 )
 def test_losses_penalties_and_optimizers(place: Path, overrides: str, message: str) -> None:
     said = train("model=gan", *overrides.split())
     assert said.message == message
     assert (said.code, said.out) == (2, "")
     assert list(place.iterdir()) == []
+
+
+# Networks
+
+MULTIPLES = "from 8 pixels in multiples of 4"
+DOUBLED = "of 4 to 7 pixels doubled once or more (8, 10, 12, 14, 16, 20, …)"
+EVEN = "of even sizes from 24 pixels"
+
+IMPOSSIBLE_SIZES = {
+    (network, size): f"the {name} networks make square images {rule}, got {size}×{size}; set "
+    f"dataset.image_size to {nearest}"
+    for network, name, rule, sizes in (
+        ("dcgan", "DCGAN", MULTIPLES, {30: "28 or 32", 33: "32 or 36"}),
+        ("infogan", "InfoGAN", MULTIPLES, {30: "28 or 32", 33: "32 or 36"}),
+        ("lecture_dcgan", "lecture DCGAN", EVEN, {8: "24", 33: "32 or 34"}),
+        ("sngan", "SNGAN", DOUBLED, {30: "28 or 32", 33: "32 or 40"}),
+        ("r3gan", "R3GAN", DOUBLED, {30: "28 or 32", 33: "32 or 40"}),
+    )
+    for size, nearest in sizes.items()
+}
+
+NETWORKS = {
+    "network=dcgan network.generator.kernel_size=1": (
+        "model=gan: kernel_size must be at least 2, the stride, got 1; 4 is the usual one"
+    ),
+    "network=infogan network.critic.minibatch_std=1": (
+        "model=gan: minibatch_std must be 0 for none, or a group of at least 2 images, got 1; 4 "
+        "is the usual one"
+    ),
+    "network=dense_gan network.critic.dropout=1": (
+        "model=gan: dropout must be at least 0 and below 1, got 1; 0 is none"
+    ),
+    "network=dcgan network.critic.spectral_norm=0.5": (
+        "network.critic.spectral_norm: should be a valid boolean, got 0.5"
+    ),
+    "network=r3gan network.generator.group_width=24": (
+        "model=gan: group_width must divide width · expansion = 64, got 24; 16 does"
+    ),
+    **{
+        f"network={network} network.critic.width=0": "model=gan: width must be at least 1, got 0"
+        for network in ("infogan", "sngan", "r3gan")
+    },
+    "model=vae network=sngan": (
+        "network=sngan does not fit model=vae: its parts must be decoder and encoder, got critic "
+        "and generator"
+    ),
+}
+
+
+@pytest.mark.parametrize(("network", "size"), IMPOSSIBLE_SIZES)
+def test_sizes_that_a_network_cannot_make(place: Path, network: str, size: int) -> None:
+    said = train("model=gan", f"network={network}", f"dataset.image_size={size}")
+    assert said.message == f"model=gan: {IMPOSSIBLE_SIZES[network, size]}"
+    assert (said.code, said.out) == (2, "")
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(("overrides", "message"), NETWORKS.items())
+def test_networks(place: Path, overrides: str, message: str) -> None:
+    said = train("model=gan", *overrides.split())
+    assert said.message == message
+    assert (said.code, said.out) == (2, "")
+    assert list(place.iterdir()) == []
+
+
+# Conditional GANs
+
+UNLABELLED = "dataset=stl10 dataset.source.unlabelled=true"
+NO_CLASSES_THERE = (
+    "num_classes must be at least 1, got None: the data have no labels; choose a labelled dataset, "
+    "or model=gan"
+)
+
+CONDITIONS = {
+    f"model=conditional_gan {UNLABELLED}": f"model=conditional_gan: {NO_CLASSES_THERE}",
+    f"model=ac_gan {UNLABELLED}": f"model=ac_gan: {NO_CLASSES_THERE}",
+    "model=conditional_gan generator_condition=batch_norm network=dense_gan": (
+        "model=conditional_gan: generator_condition=batch_norm needs a generator with batch "
+        "normalisation, and DenseDecoder has none; choose generator_condition=concatenation, or a "
+        "network with it, such as network=dcgan"
+    ),
+    "model=projection_gan model.replay=64": (
+        "model=projection_gan: replay must be 0 for a conditional model, got 64: old fakes are "
+        "kept without their labels"
+    ),
+    "model=ac_gan model.class_weight=-1": (
+        "model=ac_gan: class_weight must be at least 0, got -1; 0 leaves its term out of the "
+        "objective"
+    ),
+    "model=projection_gan critic_condition.num_features=0": (
+        "model=projection_gan: num_features must be at least 1, got 0"
+    ),
+    "model=ac_gan +critic_condition=projection": (
+        "critic_condition=projection: model=ac_gan takes no critic_condition; leave "
+        "critic_condition= out, or choose a model that does"
+    ),
+    "model=conditional_gan critic_condition=projektion": (
+        "critic_condition=projektion: no such critic_condition; did you mean `projection`?"
+    ),
+}
+
+
+@pytest.mark.parametrize(("overrides", "message"), [*CONDITIONS.items()])
+def test_conditions(place: Path, overrides: str, message: str) -> None:
+    said = train(*overrides.split())
+    assert said.message == message
+    assert (said.code, said.out) == (2, "")
+    assert list(place.iterdir()) == []
+
+
+# Sampling
+
+NO_CLASS = "must be a class (0, 1, …), a list of classes, or null, got"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs by what is special about them; for reading only."""
+    made = {}
+    for name, overrides in {
+        "of classes": ["model=conditional_gan", "network=dense_gan"],
+        "uniform": ["model=gan", "model.prior=uniform"],
+        "mixture": ["model=vamp_vae", "model.num_pseudo_inputs=3"],
+    }.items():
+        folder = tmp_path_factory.mktemp("runs")
+        said = train(f"paths.runs_dir={folder}", *overrides)
+        assert said.code == 0, said.err
+        made[name] = only_run(folder)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("run", "option", "message"),
+    [
+        ("of classes", "y=10", "y: labels must be whole numbers from 0 to 9, got 10"),
+        ("of classes", "y=[3,12]", "y: labels must be whole numbers from 0 to 9, got 12"),
+        ("of classes", "y=-1", f"y: {NO_CLASS} -1"),
+        ("of classes", "y=[]", f"y: {NO_CLASS} []"),
+        ("of classes", "y=1.5", f"y: {NO_CLASS} 1.5"),
+        ("of classes", "y=true", f"y: {NO_CLASS} True"),
+        ("of classes", "y=three", f"y: {NO_CLASS} 'three'"),
+        ("uniform", "y=0", "GAN is not conditional: leave out y"),
+        ("of classes", "truncation=0", "truncation: should be greater than 0, got 0"),
+        ("of classes", "truncation=inf", "truncation: should be a finite number, got inf"),
+        (
+            "uniform",
+            "truncation=0.5",
+            "truncation=0.5: cuts the prior N(0, I), and this GAN has another one; leave "
+            "truncation out",
+        ),
+        (
+            "mixture",
+            "truncation=0.5",
+            "truncation=0.5: cuts the prior N(0, I), and this VampVAE has another one; leave "
+            "truncation out",
+        ),
+    ],
+)
+def test_samples_that_cannot_be_drawn(
+    runs: dict[str, Path], place: Path, run: str, option: str, message: str
+) -> None:
+    before = sorted(runs[run].rglob("*"))
+    said = ganvas("sample", str(runs[run]), "accelerator=cpu", option)
+    assert (said.code, said.message, said.out) == (2, message, "")
+    assert sorted(runs[run].rglob("*")) == before
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            "model=dcgan model.n_critic=1,3",
+            "the cell `{cell} model=dcgan model.n_critic=3` can't be run:\nmodel.n_critic=3: must be "
+            "at most 2, the critic steps in the budget of 2 batches, or the generator never steps; "
+            "lower it, or raise trainer.max_steps",
+        ),
+        (
+            "trainer.accumulate_grad_batches=1,2,4 model=gan",
+            "the cell `{cell} trainer.accumulate_grad_batches=4 model=gan` can't be run:\n"
+            "trainer.max_steps=2 ends inside a window of trainer.accumulate_grad_batches=4 "
+            "batches, whose gradient would be lost; set max_steps to 4 or 4",
+        ),
+    ],
+)
+def test_a_sweep_with_a_budget_too_small_starts_no_job(
+    place: Path, overrides: str, message: str
+) -> None:
+    said = train("-m", *overrides.split())
+    assert said.message == message.format(cell=" ".join(TINY))
+    assert (said.code, said.out) == (2, "")
+    assert list(place.iterdir()) == []
+
+
+def test_a_budget_of_images_that_only_the_files_can_count(place: Path, tmp_path: Path) -> None:
+    """Refused once they are counted, and before a run begins."""
+    file = tmp_path / "images.npz"
+    np.savez(file, images=np.zeros((70, 8, 8, 1), dtype=np.uint8))
+    size = ["dataset.batch_size=10", "dataset.val_size=0", "trainer.max_steps=null"]
+    arrays = ["dataset=arrays", f"dataset.root={file}", *size, "trainer.max_epochs=2"]
+    said = train("model=gan", "model.n_critic=15", *arrays)
+    assert said.code == 2
+    assert said.message.startswith("model.n_critic=15: must be at most 14, the critic steps in")
+    assert not (place / "runs").exists()
+    assert train("model=gan", "model.n_critic=14", *arrays).code == 0

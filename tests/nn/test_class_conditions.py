@@ -31,8 +31,8 @@ dense_norm = partial(DenseDecoder, hidden=[6], norm=nn.BatchNorm1d)
 GENERATORS: dict[str, Any] = {
     "concatenated dense": partial(ConcatenatedGenerator, partial(DenseDecoder, hidden=[6])),
     "concatenated dcgan": partial(ConcatenatedGenerator, partial(DCGANGenerator, width=4)),
-    "batch norm dense": partial(BatchNormGenerator, dense_norm),
-    "batch norm dcgan": partial(BatchNormGenerator, partial(DCGANGenerator, width=4)),
+    "batch norm dense": partial(BatchNormGenerator, dense_norm, spread=0.3),
+    "batch norm dcgan": partial(BatchNormGenerator, partial(DCGANGenerator, width=4), spread=0.3),
 }
 CRITICS: dict[str, Any] = {
     f"{condition} {name}": partial(kind, network, **options)
@@ -148,7 +148,7 @@ def test_a_projection_without_features_is_refused() -> None:
 def test_equal_classes_are_ordinary_batch_norm(norm: Any) -> None:
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
-    layer = ConditionalBatchNorm(norm, num_classes=K)
+    layer = ConditionalBatchNorm(norm, num_classes=K, spread=0.0)
     layer.y = labels(0, 1, 2, 1, 0)
     x = torch.randn(5, 4, *[3] * (2 if isinstance(norm, nn.BatchNorm2d) else 0))
     torch.testing.assert_close(layer(x), norm(x))
@@ -158,7 +158,7 @@ def test_equal_classes_are_ordinary_batch_norm(norm: Any) -> None:
 
 
 def test_each_image_has_the_scale_and_shift_of_its_class() -> None:
-    layer = scrambled(ConditionalBatchNorm(nn.BatchNorm2d(2), num_classes=K))
+    layer = scrambled(ConditionalBatchNorm(nn.BatchNorm2d(2), num_classes=K, spread=0.0))
     x, y = torch.randn(4, 2, 3, 3), labels(2, 0, 0, 1)
     layer.y = y
     got, bare = layer(x), batch_norm(x, None, None, training=True)
@@ -169,7 +169,9 @@ def test_each_image_has_the_scale_and_shift_of_its_class() -> None:
 
 def test_every_batch_norm_of_the_network_is_replaced_and_begins_as_it_was() -> None:
     plain = DCGANGenerator(width=4, norm=nn.BatchNorm2d, **SIZES)
-    generator = BatchNormGenerator(lambda **_: copy.deepcopy(plain), num_classes=K, **SIZES)
+    generator = BatchNormGenerator(
+        lambda **_: copy.deepcopy(plain), num_classes=K, spread=0.0, **SIZES
+    )
     layers = [m for m in generator.modules() if isinstance(m, ConditionalBatchNorm)]
     norms = [m for m in plain.modules() if isinstance(m, nn.BatchNorm2d)]
     assert len(layers) == len(norms) > 1
@@ -227,4 +229,14 @@ def test_they_are_sized_without_memory(kind: Any) -> None:
 
 def test_a_network_without_batch_norm_is_refused() -> None:
     with pytest.raises(ValueError, match="needs a generator with batch normalisation, and DenseD"):
-        BatchNormGenerator(partial(DenseDecoder, hidden=[6]), num_classes=K, **SIZES)
+        BatchNormGenerator(partial(DenseDecoder, hidden=[6]), num_classes=K, spread=0.3, **SIZES)
+
+
+def test_classes_begin_with_shifts_of_their_own_around_that_of_the_layer() -> None:
+    norm = nn.BatchNorm2d(500)
+    nn.init.constant_(norm.bias, 2.0)
+    shifts = ConditionalBatchNorm(norm, num_classes=20, spread=0.3).shift.weight
+    torch.testing.assert_close(shifts.mean().item(), 2.0, rtol=0, atol=0.02)
+    torch.testing.assert_close(shifts.std(0).mean().item(), 0.3, rtol=0.05, atol=0)
+    with pytest.raises(ValueError, match="spread must be at least 0, got -1"):
+        BatchNormGenerator(dense_norm, num_classes=K, spread=-1, **SIZES)

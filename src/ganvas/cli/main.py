@@ -23,7 +23,7 @@ ganvas: config-driven experiments with autoencoders, VAEs and GANs
   ganvas train check=true …             compose, check and build; train nothing
   ganvas train resume=RUN               go on from RUN's last checkpoint
   ganvas train init_from=RUN …          begin with RUN's weights
-  ganvas sample RUN [n=64 seed=0 format=grid|png|npz]
+  ganvas sample RUN [n=64 seed=0 y=CLASS truncation=T format=grid|png|npz]
   ganvas evaluate RUN [split=test checkpoint=best]
   ganvas classifier [dataset=mnist]     train the classifier that serves as features
   ganvas list models|datasets|losses|networks|likelihoods|corruptions|experiments
