@@ -35,5 +35,5 @@ def test_a_share_outside_is_refused(dropout: float) -> None:
 
 def test_counts_start_at_one() -> None:
     at_least_one(width=1, blocks=2)
-    with pytest.raises(ValueError, match="^blocks must be at least 1, got 0$"):
+    with pytest.raises(ValueError, match=r"^blocks must be at least 1, got 0$"):
         at_least_one(width=1, blocks=0)

@@ -56,6 +56,6 @@ def test_the_rule_is_in_the_message() -> None:
     assert checked_size((1, 7, 7), network="new", rule="of weeks", possible=seven) == 7
     with pytest.raises(
         ValueError,
-        match="^the new networks make square images of weeks, got 10×10; .* to 7 or 14$",
+        match=r"^the new networks make square images of weeks, got 10×10; .* to 7 or 14$",
     ):
         checked_size((1, 10, 10), network="new", rule="of weeks", possible=seven)
