@@ -350,7 +350,7 @@ def test_mnist_that_is_absent_and_cannot_be_downloaded(place: Path) -> None:
         (["trian"], "`trian`: no such command; did you mean `train`?"),
         (["--verbose"], "`--verbose`: no such command"),
         (["list", "model"], "list model: no such list; did you mean `models`?"),
-        (["list"], "list what? There are: models, datasets, losses, networks"),
+        (["list"], "list what? There are: models, datasets, losses, penalties"),
         (["sample"], "sample needs a run's folder: ganvas sample RUN [key=value …]"),
         (["evaluate", "split=test"], "evaluate needs a run's folder: ganvas evaluate RUN"),
         (["sample", "/nope", "n=0"], f"n: {POSITIVE}, got 0"),
