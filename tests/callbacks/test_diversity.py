@@ -159,6 +159,12 @@ def test_another_rank_has_rank_0s_value() -> None:
     assert callback._kept == []
 
 
+@pytest.mark.parametrize("features", ["None", "nn.Flatten", "partial(nn.Flatten)"])
+def test_features_are_a_network(features: str) -> None:
+    with pytest.raises(ValueError, match="features must name a network by _target_, got "):
+        Diversity(num=4, features=eval(features))
+
+
 def test_a_pair_is_needed() -> None:
     with pytest.raises(ValueError, match="num must be at least 2, got 1"):
         diversity(1)

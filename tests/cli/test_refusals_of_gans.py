@@ -294,40 +294,52 @@ def test_samples_that_cannot_be_drawn(
     assert list(place.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (
-            "model=dcgan model.n_critic=1,3",
-            "the cell `{cell} model=dcgan model.n_critic=3` can't be run:\nmodel.n_critic=3: must be "
-            "at most 2, the critic steps in the budget of 2 batches, or the generator never steps; "
-            "lower it, or raise trainer.max_steps",
-        ),
-        (
-            "trainer.accumulate_grad_batches=1,2,4 model=gan",
-            "the cell `{cell} trainer.accumulate_grad_batches=4 model=gan` can't be run:\n"
-            "trainer.max_steps=2 ends inside a window of trainer.accumulate_grad_batches=4 "
-            "batches, whose gradient would be lost; set max_steps to 4 or 4",
-        ),
-    ],
-)
-def test_a_sweep_with_a_budget_too_small_starts_no_job(
-    place: Path, overrides: str, message: str
-) -> None:
-    said = train("-m", *overrides.split())
-    assert said.message == message.format(cell=" ".join(TINY))
+NULL = "; null switches its rule off"
+
+WATCHED = {
+    "callbacks.collapse.action=halt": (
+        "callbacks.collapse.action: should be 'warn' or 'stop', got 'halt'"
+    ),
+    "callbacks.collapse.critic_loss=-1": (
+        f"callbacks.collapse.critic_loss must be over 0, got -1{NULL}"
+    ),
+    "callbacks.collapse.diversity=0": f"callbacks.collapse.diversity must be over 0, got 0{NULL}",
+    "callbacks.collapse.gradient_factor=1": (
+        f"callbacks.collapse.gradient_factor must be over 1, got 1{NULL}"
+    ),
+    "callbacks.collapse.metric_factor=0.5": (
+        "callbacks.collapse.metric_factor must be over 1, got 0.5"
+    ),
+    "callbacks.collapse.metric=val/diversty": (
+        "callbacks.collapse.metric=val/diversty: no such metric; did you mean `val/diversity`?"
+    ),
+    "callbacks.collapse.metric=val/critic_loss": (
+        "callbacks.collapse.metric_mode: say min or max for val/critic_loss; neither is known"
+    ),
+    "callbacks.collapse.metric=val/diversity callbacks.diversity=null": (
+        "callbacks.collapse.metric=val/diversity: no such metric; there are: val/critic_loss, "
+        "val/fake_accuracy, val/fake_logit, val/generator_loss, val/real_accuracy, val/real_logit"
+    ),
+    "callbacks.collapse.metric=val/diversity dataset.val_size=0": (
+        "a monitor needs validation images; set dataset.val_size above 0"
+    ),
+    "callbacks.diversity.num=1": "callbacks.diversity.num must be at least 2, got 1",
+    "callbacks.diversity.features=null": (
+        "callbacks.diversity.features must name a network by _target_, got None"
+    ),
+    "callbacks.diversity.features.widths=[]": (
+        "callbacks.diversity: widths must be at least one number of 1 or more, got []"
+    ),
+    "model=vae callbacks.collapse.metric=val/elbo": (
+        "callbacks.collapse.metric=val/elbo: model=vae is not adversarial and not watched for "
+        "collapse; set trainer.early_stopping instead"
+    ),
+}
+
+
+@pytest.mark.parametrize(("overrides", "message"), WATCHED.items())
+def test_what_is_watched(place: Path, overrides: str, message: str) -> None:
+    said = train("model=gan", *overrides.split())
+    assert said.message == message
     assert (said.code, said.out) == (2, "")
-    assert list(place.iterdir()) == []
-
-
-def test_a_budget_of_images_that_only_the_files_can_count(place: Path, tmp_path: Path) -> None:
-    """Refused once they are counted, and before a run begins."""
-    file = tmp_path / "images.npz"
-    np.savez(file, images=np.zeros((70, 8, 8, 1), dtype=np.uint8))
-    size = ["dataset.batch_size=10", "dataset.val_size=0", "trainer.max_steps=null"]
-    arrays = ["dataset=arrays", f"dataset.root={file}", *size, "trainer.max_epochs=2"]
-    said = train("model=gan", "model.n_critic=15", *arrays)
-    assert said.code == 2
-    assert said.message.startswith("model.n_critic=15: must be at most 14, the critic steps in")
-    assert not (place / "runs").exists()
-    assert train("model=gan", "model.n_critic=14", *arrays).code == 0
+    assert not list(place.rglob("run.json"))

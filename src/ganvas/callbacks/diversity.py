@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from ganvas.nn.frozen import Frozen
 from ganvas.protocols import Adversarial, Samples, trainable
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from ganvas.types import Batch, ValueRange
 
@@ -38,6 +39,8 @@ class Diversity(pl.Callback):
     def __init__(self, *, num: int, features: nn.Module) -> None:
         if num < 2:  # noqa: PLR2004  (a pair)
             raise ValueError(f"num must be at least 2, got {num}")
+        if not isinstance(features, nn.Module):
+            raise ValueError(f"features must name a network by _target_, got {features!r}")
         self.num = num
         self.features = Frozen(features)
         self._kept: list[Tensor] = []

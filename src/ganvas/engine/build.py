@@ -242,17 +242,21 @@ def _built(node: Any, group: str) -> Any:
 def build_callbacks(checked: Checked) -> list[Any]:
     """The user's callbacks; a null entry switches one off.
 
+    The global random state is as before: networks inside them may draw their weights from it.
+
     Raises:
         ConfigError: where a constructor refuses a value.
     """
+    import torch
     from pytorch_lightning import Callback
 
     nodes = checked.config.get("callbacks") or {}
-    return [
-        _of_kind(Callback, node, f"callbacks.{name}")
-        for name, node in nodes.items()
-        if node is not None
-    ]
+    with torch.random.fork_rng(devices=[]):
+        return [
+            _of_kind(Callback, node, f"callbacks.{name}")
+            for name, node in nodes.items()
+            if node is not None
+        ]
 
 
 def build_logger(checked: Checked) -> Any:
