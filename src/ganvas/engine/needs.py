@@ -52,10 +52,11 @@ def check_budget(checked: Checked, model: GenerativeModule, *, steps_per_epoch: 
     window, budget = settings.accumulate_grad_batches, settings.max_steps
     cut = (budget or 0) % steps_per_epoch % window
     if budget and cut:
+        remedies = sorted({budget - cut or window, budget + window - cut})
         raise ConfigError(
             f"trainer.max_steps={budget} ends inside a window of "
             f"trainer.accumulate_grad_batches={window} batches, whose gradient would be lost; "
-            f"set max_steps to {budget - cut or window} or {budget + window - cut}"
+            f"set max_steps to {' or '.join(map(str, remedies))}"
         )
     total = total_steps(checked, steps_per_epoch)
     if isinstance(model, AdversarialModule) and total is not None:
