@@ -116,10 +116,29 @@ TRICKS = {
     "model.replay=-1": "model=gan: replay must be at least 0 images, got -1",
 }
 
+POINTS = {
+    "dataset=mixture2d dataset.source.side=0": "dataset.source.side: must be at least 1, got 0",
+    "dataset=mixture2d dataset.source.sigma=0": "dataset.source.sigma: must be positive, got 0",
+    "dataset=mixture2d dataset.source.sigma=0.1": (
+        "dataset.source.margin: must be at least 6 sigma = 0.6, so that all points are in the "
+        "square, got 0.5"
+    ),
+    "dataset=mixture2d network=dcgan": (
+        "model=gan: the DCGAN networks make square images from 8 pixels in multiples of 4, got "
+        "points of the plane; choose network=points or network=dense_gan"
+    ),
+    "dataset=mixture2d dataset.binarization=threshold": (
+        "dataset.binarization: must be null for data of float32, got 'threshold'"
+    ),
+    "network=points network.critic.scale=0": (
+        "model=gan: scale must be positive, got 0; 1 leaves values as they are"
+    ),
+}
+
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
-    [*LOSSES.items(), *PENALTIES.items(), *OPTIMIZERS.items(), *TRICKS.items()],
+    [*LOSSES.items(), *PENALTIES.items(), *OPTIMIZERS.items(), *TRICKS.items(), *POINTS.items()],
 )
 def test_losses_penalties_and_optimizers(place: Path, overrides: str, message: str) -> None:
     said = train("model=gan", *overrides.split())

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class PointGenerator(nn.Module):
     """Noise `(B, num_inputs)` to points `(B, C, H, W)`: a bare last layer, divided by `scale`.
 
-    Images of a GAN are in [−1, 1], and modes 0.01 wide; dense layers learn them several times
-    sooner in coordinates that are larger, such as those of the plane itself.
+    Images of a GAN are in [−1, 1], and the modes of a mixture there are 0.01 wide; dense layers
+    resolve them sooner in larger coordinates, such as those of the plane itself.
 
     Args:
         num_inputs: width of the noise.
