@@ -63,6 +63,7 @@ def test_it_is_that_of_the_last_layer_to_act(
             num_classes=3,
             num_inputs=5,
             image_shape=(1, 8, 8),
+            spread=0.1,
         ),
     ]
     for generator in generators:
