@@ -264,9 +264,10 @@ def two_kinds(size: int) -> Batches:
         conditional,
         partial(conditional, generator_condition=own_norm),
         partial(conditional, critic_condition=projection),
+        partial(conditional, generator_condition=own_norm, critic_condition=projection),
         ac_gan,
     ],
-    ids=["concatenated", "batch norm", "projection", "ac_gan"],
+    ids=["concatenated", "batch norm", "projection", "batch norm and projection", "ac_gan"],
 )
 def test_a_trained_model_puts_each_class_where_it_belongs(make: Any) -> None:
     model = make(num_classes=2, optimizer={"generator": adam, "critic": adam})
