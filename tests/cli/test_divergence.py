@@ -40,7 +40,11 @@ class Faulty(nn.Module):
         return x.relu()
 """
 
-STEPS = ("trainer.max_steps=12", "trainer.log_every_n_steps=4", "trainer.checkpoint.every_n_steps=3")
+STEPS = (
+    "trainer.max_steps=12",
+    "trainer.log_every_n_steps=4",
+    "trainer.checkpoint.every_n_steps=3",
+)
 SMALL = ("dataset.max_train=120", "dataset.val_size=20", "dataset.batch_size=10")
 VAE = ("model=vae", "network.decoder.hidden=[8]", "network.encoder.hidden=[8]")
 GAN = ("model=gan", "network.generator.hidden=[8]", "network.critic.hidden=[8]")

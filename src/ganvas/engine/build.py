@@ -252,11 +252,7 @@ def build_callbacks(checked: Checked) -> list[Any]:
 
     nodes = checked.config.get("callbacks") or {}
     with torch.random.fork_rng(devices=[]):
-        return [
-            _of_kind(Callback, node, f"callbacks.{name}")
-            for name, node in nodes.items()
-            if node is not None
-        ]
+        return [_of_kind(Callback, node, f"callbacks.{n}") for n, node in nodes.items() if node]
 
 
 def build_logger(checked: Checked) -> Any:
