@@ -70,7 +70,8 @@ def test_commands_are_found() -> None:
     ]
 
 
-def test_the_tables_of_methods_are_the_recorded_results() -> None:
-    study = ROOT / "experiments" / "methods" / "run.py"
+@pytest.mark.parametrize("name", ["methods", "gans"])
+def test_the_tables_of_methods_are_the_recorded_results(name: str) -> None:
+    study = ROOT / "experiments" / name / "run.py"
     done = subprocess.run([sys.executable, str(study), "--check"], cwd=ROOT, check=False)
     assert done.returncode == 0, f"write them with: python {study.relative_to(ROOT)} --write"

@@ -18,9 +18,16 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from study import Notes, Row, command_line, markdown, read_tables, with_commands  # noqa: E402
+from study import (  # noqa: E402
+    Notes,
+    Row,
+    class_accuracy,
+    command_line,
+    markdown,
+    read_tables,
+    with_commands,
+)
 
-WEIGHTS = HERE.parents[1] / "src" / "ganvas" / "weights" / "mnist.safetensors"
 SHOWN = 10
 PLANE = 2
 PARTS = {"distortion": "distortion", "rate": "rate", "elbo": "−ELBO", "mse": "MSE"}
@@ -51,10 +58,8 @@ def save_pictures(run_folder: Path, row: Row) -> dict[str, float]:
     import numpy as np
     import torch
     from PIL import Image
-    from safetensors.torch import load_file
 
     from ganvas import load_run
-    from ganvas.nn.classifier import ConvClassifier
     from ganvas.pictures import to_uint8
     from ganvas.protocols import HasPosterior, Reconstructs, Samples
 
@@ -81,14 +86,8 @@ def save_pictures(run_folder: Path, row: Row) -> dict[str, float]:
         z = view.module.posterior(many.x).sample(noise)
         codes_file(row).parent.mkdir(exist_ok=True)
         np.savez_compressed(codes_file(row), z=z.numpy().astype(np.float32), y=many.y.numpy())
-    asked = view.class_labels(2000)
-    if asked is None:
-        return {}
-    classifier = ConvClassifier(image_shape=data.image_shape, num_classes=data.num_classes or 0)
-    classifier.load_state_dict(load_file(WEIGHTS))
-    with torch.no_grad():
-        found = classifier(view.sample(2000, seed=1, y=asked)).argmax(1)
-    return {"class_accuracy": (found == asked).double().mean().item()}
+    accuracy = class_accuracy(view, data)
+    return {} if accuracy is None else {"class_accuracy": accuracy}
 
 
 def value(row: Row, part: str) -> float | None:

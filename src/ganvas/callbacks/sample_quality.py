@@ -88,6 +88,10 @@ class SampleQuality(pl.Callback):
         self._found: dict[str, int] = {}
         self._complete: set[str] = set()
 
+    def distance(self, split: Split) -> FrechetDistance:
+        """The distance of a split, which keeps its real images."""
+        return self._distances[split]
+
     def protocol(self, model: nn.Module, counts: Mapping[Split, int]) -> dict[str, Any]:
         """What must be equal for two values to be compared; `counts` are of the images."""
         averaged = any(isinstance(part, ExponentialMovingAverage) for part in model.modules())
