@@ -252,7 +252,7 @@ def build_callbacks(checked: Checked) -> list[Any]:
 
     nodes = checked.config.get("callbacks") or {}
     with torch.random.fork_rng(devices=[]):
-        return [_of_kind(Callback, node, f"callbacks.{n}") for n, node in nodes.items() if node]
+        return [_of_kind(Callback, v, f"callbacks.{k}") for k, v in nodes.items() if v is not None]
 
 
 def build_logger(checked: Checked) -> Any:
