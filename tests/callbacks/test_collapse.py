@@ -104,8 +104,8 @@ def test_gradients_in_the_warm_up_and_of_zero_median_are_not_judged() -> None:
 
 def test_diversity_drops_only_from_above() -> None:
     rule = DiversityDrops(0.1, from_step=None)
-    values = [0.05, 0.01, 0.1, 0.5, 0.09, 0.3, 0.0]
-    assert judged(rule, "val/diversity", values) == [False] * 4 + [True, False, True]
+    values = [0.05, 0.01, 0.1, 0.5, 0.09, 0.3, 0.0, 0.01]
+    assert judged(rule, "val/diversity", values) == [False] * 4 + [True, False, True, True]
 
 
 def test_diversity_must_be_there_from_a_step_on() -> None:
