@@ -18,7 +18,8 @@ FILES = sorted(SRC.rglob("*.py"))
 LAYERS = (
     ("cli", "hydra_plugins"),
     ("engine", "sweep", "report"),
-    ("models", "data", "metrics", "callbacks", "tracking"),
+    ("models", "data", "callbacks", "tracking"),
+    ("metrics",),
     ("nn", "losses"),
     ("schedules", "pictures"),
     ("protocols", "paths"),

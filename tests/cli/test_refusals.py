@@ -170,7 +170,10 @@ OUT_OF_RANGE = {
     ),
 }
 
-GAN_METRICS = "val/critic_loss, val/real_logit, val/fake_logit, val/real_accuracy, val/fake_accuracy, val/generator_loss"
+GAN_METRICS = (
+    "val/critic_loss, val/real_logit, val/fake_logit, val/real_accuracy, val/fake_accuracy, "
+    "val/generator_loss, val/diversity"
+)
 
 IMPOSSIBLE = {
     "model=vae loss=non_saturating": (
