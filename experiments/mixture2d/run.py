@@ -131,9 +131,13 @@ def measured(run: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def spread(values: list[float], digits: int, *, times: float = 1) -> str:
-    """Mean ± standard error."""
-    error = stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-    return f"{times * fmean(values):.{digits}f} ± {times * error:.{digits}f}"
+    """Mean ± standard error; of a single value no error, of none nothing."""
+    if not values:
+        return "—"
+    mean = f"{times * fmean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {times * stdev(values) / len(values) ** 0.5:.{digits}f}"
 
 
 def table(cells: dict[str, list[Cell]]) -> str:
@@ -158,9 +162,10 @@ def table(cells: dict[str, list[Cell]]) -> str:
             for key, times in (("modes_covered", 1), ("good_share", 100))
         ]
         cost = fmean(r["cpu_seconds"] for r in found)
+        steps = f"{went[0]['steps']:,}" if went else "—"
         lines.append(
             f"| `{name}` | {spread(modes, 1)} | {each[0]} | {spread(good, 1, times=100)} | "
-            f"{each[1]} | {spread(kl, 2)} | {went[0]['steps']:,} | {cost:.0f} |"
+            f"{each[1]} | {spread(kl, 2)} | {steps} | {cost:.0f} |"
         )
     lines.append(f"| real points | 25 | | {100 * expected_good_share():.1f} | | 0 | | |")
     commands = [row[0].command for row in cells.values()]

@@ -142,6 +142,7 @@ def test_source_that_breaks_its_promise_is_refused(tmp_path: Path) -> None:
         r"float32 in \[0, 1\], got uint8 \(20, 4, 4\)": lambda x, y: (x[:, 0], y),
         r"float32 must be in \[0, 1\]": lambda x, y: (x.astype(np.float32), y),
         r"of float32 must be": lambda x, y: (x * np.float32(np.nan), y),
+        r"float32 must be in": lambda x, y: (x * np.float32(-1e-3), y),
         r"labels must be integers \(20,\), got int64 \(19,\)": lambda x, y: (x, y[1:]),
         r"labels must be integers \(20,\), got float64": lambda x, y: (x, y * 1.0),
         r"labels must be at least 0, got -1": lambda x, y: (x, y - 1),
