@@ -1,4 +1,4 @@
-"""Errors that name the rule, the value got and the remedy; the command line prints them bare."""
+"""Errors and warnings that name rule, value and remedy; the command line prints them bare."""
 
 
 class GanvasError(ValueError):
@@ -19,3 +19,7 @@ class CheckpointError(GanvasError):
 
 class RunError(GanvasError):
     """A run folder that is missing, damaged or in use."""
+
+
+class GanvasWarning(UserWarning):
+    """What can be run but is better mended; shown once, without a place in the sources."""

@@ -106,6 +106,7 @@ def test_a_warning_is_in_record_log_and_table_and_training_goes_on(place: Path) 
         in (run / "log.txt").read_text()
     )
     assert f"collapse      step 20: {ALIKE}\n" in said.out
+    assert said.err == f"ganvas: warning: collapse at step 20: {ALIKE}\n"  # when it happens
     assert load_run(run).metrics().index.max() == 30
 
 

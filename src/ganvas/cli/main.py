@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ganvas.engine.notices import plain_notices
 from ganvas.errors import GanvasError
 
 EXIT_OK, EXIT_FAILED, EXIT_REFUSED = 0, 1, 2
@@ -65,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(command: Callable[[list[str]], int], arguments: list[str]) -> int:
     """The command's exit code, and its errors as one line each."""
     try:
-        return command(arguments[1:])
+        with plain_notices():
+            return command(arguments[1:])
     except SystemExit as end:  # argparse's, on `--help` or a flag without its value
         return end.code if isinstance(end.code, int) else EXIT_OK
     except KeyboardInterrupt:

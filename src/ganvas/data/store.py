@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ganvas.data.content import Decoded, file_lock, writing_to
-from ganvas.errors import DataError
+from ganvas.errors import DataError, GanvasWarning
 from ganvas.types import ImageShape
 
 DECODE_VERSION = 1
@@ -99,7 +99,8 @@ def _find(folder: Path, *, image_shape: ImageShape) -> Store | None:
     try:
         return _load(folder, image_shape=image_shape)
     except _DamagedError as damage:
-        warnings.warn(f"{folder}: damaged cache ({damage}); it is built again", stacklevel=2)
+        text = f"{folder}: damaged cache ({damage}); it is built again"
+        warnings.warn(text, GanvasWarning, stacklevel=2)
         return None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganvas.engine.check import check_build, check_overrides, check_plain
 from ganvas.engine.compose import suggest
+from ganvas.engine.notices import plain_notices
 from ganvas.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -38,13 +39,14 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     from ganvas.engine.train import train_checked
 
     overrides = [str(o) for o in overrides]
-    if resume := resume_target(overrides):
-        outcome = resume_run(resume, overrides)
-    else:
-        checked = check_overrides(overrides, search=[config_dir] if config_dir else [])
-        if checked.settings.check:
-            raise ConfigError("check=true trains nothing; use it on the command line")
-        outcome = train_checked(checked, overrides=overrides)
+    with plain_notices():
+        if resume := resume_target(overrides):
+            outcome = resume_run(resume, overrides)
+        else:
+            checked = check_overrides(overrides, search=[config_dir] if config_dir else [])
+            if checked.settings.check:
+                raise ConfigError("check=true trains nothing; use it on the command line")
+            outcome = train_checked(checked, overrides=overrides)
     if outcome.exit_code > 1:
         raise KeyboardInterrupt(outcome.reason)
     if outcome.error is not None:

@@ -22,7 +22,7 @@ from ganvas.data.content import combine
 from ganvas.engine.build import check_dataset, instantiate
 from ganvas.engine.settings import ClassifierSettings
 from ganvas.engine.targets import trusted_modules
-from ganvas.errors import ConfigError, GanvasError
+from ganvas.errors import ConfigError, GanvasError, GanvasWarning
 from ganvas.nn.classifier import ConvClassifier
 from ganvas.tracking.files import write_atomic, write_json
 from ganvas.tracking.provenance import package_versions
@@ -172,7 +172,8 @@ def read_classifier(file: Path) -> dict[str, Tensor] | None:
         fault = "another hash than in its record"
     except (OSError, SafetensorError) as error:
         fault = type(error).__name__
-    warnings.warn(f"{file}: damaged ({fault}); it is made again", stacklevel=2)
+    text = f"{file}: damaged ({fault}); it is made again"
+    warnings.warn(text, GanvasWarning, stacklevel=2)
     return None
 
 

@@ -12,11 +12,12 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ganvas.errors import GanvasError
+from ganvas.errors import GanvasError, GanvasWarning
 
 GRACE_SECONDS = 5.0
 
@@ -130,6 +131,7 @@ def main() -> int:
     from ganvas.engine.train import train_rank
 
     _end_with_parent()
+    warnings.filterwarnings("ignore", category=GanvasWarning)  # rank 0 shows them
     run = Path(sys.argv[1])
     with suppress(InterruptedRun):
         train_rank(read_checked(run, trust=[]), folder=run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from ganvas.engine.build import Checked, build_data, build_model
 from ganvas.engine.check import check_plain
 from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
-from ganvas.errors import ConfigError, RunError
+from ganvas.errors import ConfigError, GanvasWarning, RunError
 from ganvas.nn.noise import truncated
 from ganvas.protocols import Conditional, Decodes, Encodes, Reconstructs, Samples
 from ganvas.tracking.files import read_run_json
@@ -270,7 +271,9 @@ def restore(
 ) -> tuple[GenerativeModule, dict[str, Any]]:
     """The model of a run with a checkpoint's weights and counters, and that checkpoint."""
     path = checkpoint_path(folder, checkpoint)
-    model = build_model(checked, build_data(checked), restoring=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GanvasWarning)  # they matter before training
+        model = build_model(checked, build_data(checked), restoring=True)
     model.seed = checked.settings.seed
     content = load_weights(model, path)
     model.on_load_checkpoint(content)

@@ -6,6 +6,8 @@ import warnings
 
 from torch import nn
 
+from ganvas.errors import GanvasWarning
+
 STRIDE = 2
 
 
@@ -48,5 +50,6 @@ def warn_of_checkerboards(kernel_size: int) -> None:
             f"network.generator.kernel_size={kernel_size} is not divisible by the stride {STRIDE} "
             "of its transposed convolutions, which draws checkerboards (Odena et al. 2016); set "
             f"it to {kernel_size - 1} or {kernel_size + 1}",
+            GanvasWarning,
             stacklevel=3,
         )

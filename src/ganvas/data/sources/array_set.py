@@ -20,7 +20,7 @@ from ganvas.data.content import (
 )
 from ganvas.data.decode import fit_arrays
 from ganvas.data.options import whole
-from ganvas.errors import DataError
+from ganvas.errors import DataError, GanvasWarning
 from ganvas.types import ImageShape, Split
 
 _TIMEOUT_SECONDS = 10.0
@@ -115,6 +115,7 @@ class TorchvisionArrays:
             warnings.warn(
                 f"{self._set.name}: {expected} {split} images expected, {len(images)} found in "
                 f"{self._root}",
+                GanvasWarning,
                 stacklevel=2,
             )
         return fit_arrays(images, side=self._side), labels

@@ -18,7 +18,7 @@ from ganvas.data.decode import fit_arrays
 from ganvas.data.factors import TEST_SHARE, tenth
 from ganvas.data.options import whole
 from ganvas.data.order import share
-from ganvas.errors import DataError
+from ganvas.errors import DataError, GanvasWarning
 from ganvas.types import ImageShape, Split
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
@@ -118,7 +118,8 @@ class DSprites:
         """
         rows = self._rows()
         if len(rows) != _NUM:
-            warnings.warn(f"dSprites: {_NUM} images expected, {len(rows)} found", stacklevel=2)
+            found = f"dSprites: {_NUM} images expected, {len(rows)} found"
+            warnings.warn(found, GanvasWarning, stacklevel=2)
         kept = tenth(len(rows), split=split, name="dsprites")
         images = np.empty((len(kept), *self.image_shape), dtype=np.uint8)
         sorter, first = np.argsort(kept), 0

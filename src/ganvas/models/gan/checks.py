@@ -10,6 +10,7 @@ from inspect import signature
 import torch
 from torch import nn
 
+from ganvas.errors import GanvasWarning
 from ganvas.losses.penalties import Penalty
 from ganvas.nn.minibatch_std import MinibatchStd
 from ganvas.types import ValueRange
@@ -58,5 +59,6 @@ def warn_of_batch_statistics(critic: nn.Module, penalty: Mapping[str, Penalty]) 
             warnings.warn(
                 f"penalty={names[0]} constrains the gradient at each image by itself, but the "
                 f"critic's {mixing[0]} makes its logits depend on the whole batch {remark}",
+                GanvasWarning,
                 stacklevel=2,
             )
