@@ -11,6 +11,13 @@ import torch
 from torch import nn
 
 from ganvas.callbacks.steps import GradientClipping, LearningRate
+from ganvas.losses.adversarial import (
+    AdversarialLoss,
+    LeastSquaresLoss,
+    NonSaturatingLoss,
+    RelativisticLoss,
+    WassersteinLoss,
+)
 from ganvas.models.gan.gan import GAN
 from ganvas.nn.dcgan import DCGANCritic, DCGANGenerator
 from ganvas.schedules import CosineSchedule
@@ -21,22 +28,17 @@ from models.tiny import TRICKS, batches, equal, fit, gan, sgd, weights
 # Real and fake images together
 
 
-def dcgan(*, together: bool, norm: Any) -> GAN:
+def dcgan(*, norm: Any, **changed: Any) -> GAN:
     torch.manual_seed(1)
-    network = {
-        "generator": partial(DCGANGenerator, width=4, norm=norm),
-        "critic": partial(DCGANCritic, width=4, norm=norm),
-    }
+    critic = partial(DCGANCritic, width=4, norm=norm, **changed.pop("critic", {}))
+    given: dict[str, Any] = {"n_critic": 1, "penalty": {}, "ema_decay": None, **changed}
     return GAN(
         image_shape=(1, 8, 8),
         latent_dim=3,
-        network=network,
+        network={"generator": partial(DCGANGenerator, width=4, norm=norm), "critic": critic},
         loss=gan().loss,
         optimizer={"generator": sgd, "critic": sgd},
-        n_critic=1,
-        penalty={},
-        ema_decay=None,
-        together=together,
+        **given,
     ).train()
 
 
@@ -58,6 +60,67 @@ def test_together_differs_from_apart_where_images_of_a_batch_are_mixed(
     else:
         apart = [(a - b).abs().max() / a.abs().max() for a, b in zip(*gradients, strict=True)]
         assert min(apart) > 1e-4
+
+
+def test_minibatch_deviation_mixes_the_kinds_that_are_passed_together() -> None:
+    """Where its groups do not divide the batch: here images 3 to 5 of 6 real and 6 fake ones."""
+    one = Batch(torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
+    for group, mixed in ((3, False), (4, True)):
+        models = [
+            dcgan(norm=None, together=t, critic={"minibatch_std": group}) for t in (True, False)
+        ]
+        totals = [model.critic_terms(one).total for model in models]
+        assert torch.allclose(*totals, rtol=1e-6) is not mixed
+
+
+# Evaluation
+
+
+@pytest.mark.filterwarnings("ignore:penalty=r1 constrains")
+def test_evaluation_is_repeatable_and_leaves_no_trace() -> None:
+    """Batch norm, power iteration, dropout, replayed fakes and a penalty's extra pass."""
+    critic = {"dropout": 0.5, "spectral_norm": True}
+    model = dcgan(
+        norm=nn.BatchNorm2d, critic=critic, ema_decay=0.5, replay=4, penalty=TRICKS["penalty"]
+    )
+    one = Batch(torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    model.eval()
+    parts = [dict(model.evaluation_parts(one)) for _ in range(2)]
+    torch.testing.assert_close(*parts, rtol=0, atol=0)
+    assert equal(model.state_dict(), before)
+    assert all(p.grad is None and p.requires_grad for p in model.critic.parameters())
+    model.train().critic_terms(one)  # all of them would have left one
+    changed = {
+        k.rsplit(".", 1)[-1]
+        for k, v in model.state_dict().items()
+        if not equal({"": v}, {"": before[k]})
+    }
+    assert {"running_mean", "_u", "images", "count"} <= changed
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(("loss", "boundary"), [
+    (NonSaturatingLoss(), 0.0),
+    (LeastSquaresLoss(a=0.0, b=1.0, c=1.0), 0.5),
+    (WassersteinLoss(), None),
+    (RelativisticLoss(), None),
+])  # fmt: skip
+def test_accuracies_are_shares_beyond_the_boundary_of_the_loss(
+    loss: AdversarialLoss, boundary: float | None, together: bool
+) -> None:
+    """Of logits around ½, so that 0 is no boundary but of the losses that have it."""
+    model, one = gan(loss=loss, together=together), batches(num=1, size=8).batches[0]
+    with torch.no_grad():
+        middle = torch.stack([model.critic(x).mean() for x in (one.x, model.fakes(one))]).mean()
+        model.critic.layers[-1].bias.add_(0.5 - middle)
+        real, fake = model.critic(one.x), model.critic(model.fakes(one))
+    cut = (real.mean() + fake.mean()) / 2 if boundary is None else boundary
+    parts = model.critic_terms(one).parts
+    assert parts["real_accuracy"] == (real > cut).float().mean()
+    assert parts["fake_accuracy"] == (fake < cut).float().mean()
+    if boundary != 0:
+        assert (real > cut).float().mean() != (real > 0).float().mean()
 
 
 # Optimisers, schedules, clipping

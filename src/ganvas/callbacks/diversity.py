@@ -24,7 +24,7 @@ class Diversity(pl.Callback):
     diversity = mean over pairs of ‖f(x̂ᵢ) − f(x̂ⱼ)‖² / mean over pairs of ‖f(xᵢ) − f(xⱼ)‖²
 
     of samples x̂ and as many real images x, spread evenly over the split. 1 is as diverse as the
-    data, 0 is all alike. It tells a collapse, not quality. NaN where the real images are all alike.
+    data, 0 is all alike. It tells a collapse, not quality. Not finite where real images are alike.
 
     Samples have the same noise each time. Rank 0 measures and tells the others. Nothing of the
     run's random numbers is used and no state of the model changes: it is in evaluation mode.
