@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from ganvas.losses.penalties import R1, GradientPenalty, Penalty
 from ganvas.models.base import GenerativeModule
 from ganvas.models.gan.gan import GAN
 from ganvas.types import Batch
-from models.tiny import batches, fit, gan, vae, weights
+from models.snapshots import Snapshots
+from models.tiny import batches, fit, gan, sgd, vae, weights
 
 TABLE = torch.randn(64, 3, generator=torch.Generator().manual_seed(5))
 
@@ -69,6 +71,31 @@ def test_a_window_ends_with_the_epoch() -> None:
         "critic_steps": 6,
         "generator_steps": 6,
     }
+
+
+def test_a_short_window_weighs_by_its_batches() -> None:
+    """One batch in a window of two: half the gradient, on both sides; the loss logged is whole."""
+    shots, logged = [Snapshots(), Snapshots()], []
+    for accumulate, shot in enumerate(shots, start=1):
+        model = gan(critic=partial(sgd, lr=0.0))
+        fit(model, batches(num=1, size=4), accumulate=accumulate, callbacks=[shot])
+        logged.append(model.last_parts["generator_loss"])
+    for i, side in enumerate(("critic", "generator")):
+        whole, half = (shot.grads[i][side] for shot in shots)
+        torch.testing.assert_close({n: 2 * g for n, g in half.items()}, whole)
+    torch.testing.assert_close(*logged)
+
+
+def test_the_generators_parts_are_means_over_the_window() -> None:
+    model, loader = gan(critic=partial(sgd, lr=0.0)), batches(num=2, size=3)
+    losses = []
+    for step, batch in enumerate(loader.batches):
+        model.counters["step"] = step
+        losses.append(model.generator_terms(batch).total.detach())
+    model.counters["step"] = 0
+    fit(model, loader, accumulate=2)
+    assert losses[0] != losses[1]
+    torch.testing.assert_close(model.last_parts["generator_loss"], sum(losses) / 2)
 
 
 def test_the_generator_meets_the_noise_of_its_own_batches() -> None:

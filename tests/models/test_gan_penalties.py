@@ -199,9 +199,8 @@ class Largest(pl.Callback):
 
 
 def test_weights_are_clipped_from_the_start_and_after_each_step() -> None:
-    free, held = gan(critic=partial(sgd, lr=1.0)), gan(
-        critic=partial(sgd, lr=1.0), penalty={"weight_clipping": WeightClipping(limit=0.05)}
-    )  # fmt: skip
+    clipping = {**PENALTIES["r1"], "weight_clipping": WeightClipping(limit=0.05)}
+    free, held = (gan(critic=partial(sgd, lr=1.0), penalty=p) for p in ({}, clipping))
     limit = torch.tensor(0.05).item()
     assert max(p.abs().max().item() for p in held.critic.parameters()) == limit
     for name, weight in held.generator.named_parameters():
