@@ -287,6 +287,28 @@ def test_stop_ends_training_in_order() -> None:
     assert (model.step, callback.stopped) == (12, None)
 
 
+def test_a_run_killed_after_it_was_stopped_does_not_go_on() -> None:
+    """Unless it is resumed to be warned alone; and what was a warning stops nothing."""
+
+    def resumed(before: str, after: str) -> tuple[int, str | None]:
+        changes = {**DEFAULTS, "diversity_from_step": 0}
+        model = constant(after=4)
+        first = Collapse(**{**changes, "action": before})
+        trained(model, first)
+        second = Collapse(**{**changes, "action": after})
+        second.load_state_dict(first.state_dict())
+        began = model.step
+        trained(model, second)
+        return model.step - began, second.stopped
+
+    moved, reason = resumed("stop", "stop")
+    assert moved == 0
+    assert reason is not None
+    assert reason.startswith("collapse at step 4: diversity")
+    assert resumed("stop", "warn") == (12, None)
+    assert resumed("warn", "stop") == (12, None)
+
+
 def test_stop_waits_for_the_end_of_an_accumulation_window() -> None:
     """The sign is there in every step; after the first one gradients are still being gathered."""
     callback = Collapse(**{**DEFAULTS, "action": "stop"})

@@ -259,6 +259,18 @@ def test_a_window_goes_on_after_resuming(tmp_path: Path) -> None:
     assert cut.means("train/loss") == expected
 
 
+def test_a_half_full_window_is_saved_as_the_mean_over_ranks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of two ranks, the other with twice the values; the checkpoint is written by one alone."""
+    figures = Figures(None, every_n_steps=5)
+    figures._steps, figures._parts = [1], [{"loss": torch.tensor(4.0), "rate": torch.tensor(1.0)}]
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: tensor.mul_(3))
+    assert figures.state_dict()["parts"] == [{"loss": torch.tensor(6.0), "rate": torch.tensor(1.5)}]
+
+
 def test_the_files_of_a_run_agree_with_each_other(tmp_path: Path) -> None:
     run = ganvas.train(
         [

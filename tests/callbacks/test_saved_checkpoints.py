@@ -105,6 +105,19 @@ def test_the_best_value_is_taken_up_on_resuming(tmp_path: Path) -> None:
     assert step_of(second.last_path) == 5
 
 
+def test_a_run_killed_before_the_best_was_linked_links_it_on_resuming(tmp_path: Path) -> None:
+    first = saving(tmp_path, monitor="val/loss")
+    val = batches(num=1, size=2)
+    fit(scripted([2.0]), batches(num=2, size=2), callbacks=[first], val=val)
+    first.best_path.unlink()
+    model, second = scripted([3.0]), saving(tmp_path, monitor="val/loss")
+    model.on_load_checkpoint(torch.load(first.last_path, weights_only=True))
+    second.load_state_dict(first.state_dict())
+    fit(model, batches(num=5, size=2), callbacks=[second], val=val)
+    assert step_of(second.best_path) == second.best_step == 2
+    assert step_of(second.last_path) == 7
+
+
 @pytest.mark.parametrize(
     ("keep", "kept"), [(0, []), (1, [8]), (2, [6, 8]), (3, [4, 6, 8]), (9, [2, 4, 6, 8])]
 )
@@ -127,6 +140,28 @@ def test_nothing_is_saved_in_the_midst_of_a_window(tmp_path: Path, make: Any) ->
     loader = batches(num=5, size=2)
     fit(make(), loader, epochs=2, accumulate=2, callbacks=[callback, saves])
     assert saves.steps == [2, 4, 5, 7, 9, 10]
+
+
+@pytest.mark.parametrize("make", [vae, gan])
+def test_a_validation_in_the_midst_of_a_window_saves_its_best_at_once_and_the_last_at_the_end(
+    tmp_path: Path, make: Any
+) -> None:
+    """Windows as above, validations after batches 3, 6 and 9; `last.ckpt` could be resumed."""
+    saves, after = Saves(), []
+    callback = saving(tmp_path, monitor="val/loss")
+    model, values = make(), iter([2.0, 1.0, 3.0])
+    model.evaluation_parts = lambda batch: {"loss": torch.tensor(next(values))}
+
+    def note(*_: Any) -> None:
+        after.append(step_of(callback.last_path) if callback.last_path.exists() else None)
+
+    loader, val = batches(num=5, size=2), batches(num=1, size=2)
+    seen = pl.callbacks.LambdaCallback(on_train_batch_start=note)
+    callbacks = [seen, callback, saves]
+    fit(model, loader, epochs=2, accumulate=2, callbacks=callbacks, val=val, val_every=3)
+    assert saves.steps == [3, 4, 5, 6, 7, 9, 10]
+    assert after == [None, None, None, None, 4, 5, 5, 7, 7, 9]
+    assert step_of(callback.best_path) == callback.best_step == 6
 
 
 @pytest.mark.parametrize("make", [vae, gan])

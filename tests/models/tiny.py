@@ -127,6 +127,7 @@ def fit(
     accumulate: int = 1,
     callbacks: Sequence[pl.Callback] = (),
     val: Batches | None = None,
+    val_every: int | None = None,
 ) -> pl.Trainer:
     """Train on the CPU as the engine does, without a record."""
     quiet_lightning()
@@ -138,6 +139,8 @@ def fit(
         max_steps=-1,
         accumulate_grad_batches=accumulate if model.automatic_optimization else 1,
         limit_val_batches=None if val else 0,
+        check_val_every_n_epoch=None if val_every else 1,
+        val_check_interval=val_every,
         num_sanity_val_steps=0,
         logger=False,
         enable_checkpointing=False,

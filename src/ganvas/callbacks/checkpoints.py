@@ -32,7 +32,8 @@ class Checkpoints(pl.Callback):
 
     Saved after each validation (after each epoch where there is none), every `every_n_steps`
     batches, at the end, and when a signal came. Only between two optimiser steps: gradients that
-    are being accumulated are in no checkpoint. Weights that are not finite are never saved.
+    are being accumulated are in no checkpoint, and `last.ckpt` waits for the end of their window.
+    Weights that are not finite are never saved.
 
     Args:
         folder: made when first needed.
@@ -62,6 +63,7 @@ class Checkpoints(pl.Callback):
         self.best = math.inf
         self.best_step: int | None = None
         self._saved_step = -1
+        self._accumulating = self._due = False
         self._last_step: int | None = None
         self._never_finite: set[str] = set()
 
@@ -91,10 +93,15 @@ class Checkpoints(pl.Callback):
         return f"the last good checkpoint is {name} of step {self._last_step}"
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note where a resumed run goes on, and which buffers (of −∞, say) are meant so."""
+        """Note where a resumed run goes on, and which buffers (of −∞, say) are meant so.
+
+        A run killed between `last.ckpt` and the link to it gets the link now.
+        """
         module = trainable(pl_module)
         if module.step and self.last_path.is_file():
             self._last_step = module.step
+            if self.best_step == module.step and trainer.is_global_zero:
+                _link(self.last_path, self.best_path)
         buffers = {name for name, _ in pl_module.named_buffers()}
         self._never_finite = buffers & set(_not_finite(pl_module.state_dict()))
 
@@ -128,14 +135,18 @@ class Checkpoints(pl.Callback):
             InterruptedRun: once the checkpoint is written.
         """
         module = trainable(pl_module)
-        if (batch_idx + 1) % module.accumulate and not trainer.is_last_batch:
-            return  # windows are counted from the beginning of the epoch
+        # windows are counted from the beginning of the epoch
+        self._accumulating = (batch_idx + 1) % module.accumulate > 0 and not trainer.is_last_batch
+        if self._accumulating:
+            return
         signal = self._agreed_signal(trainer)
         if signal:
             self.save_last(trainer, pl_module)
             raise InterruptedRun(signal)
-        if self.every_n_steps and module.step % self.every_n_steps == 0:
+        periodic = self.every_n_steps is not None and module.step % self.every_n_steps == 0
+        if self._due or periodic:
             self.save_last(trainer, pl_module)
+        if periodic:
             self._keep_periodic(trainer, module.step)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -146,6 +157,11 @@ class Checkpoints(pl.Callback):
         if value is not None and improved:
             self.best, self.best_step = self.sign * float(value), module.step
         self._saved_step = -1  # the metrics' state has changed
+        if self._accumulating:
+            self._due = True
+            if improved:
+                trainer.save_checkpoint(self.best_path)
+            return
         self.save_last(trainer, pl_module)
         if improved and trainer.is_global_zero:
             _link(self.last_path, self.best_path)
@@ -158,7 +174,7 @@ class Checkpoints(pl.Callback):
         """Write `last.ckpt` unless this step's is there; every rank must call it."""
         module = trainable(pl_module)
         if module.step != self._saved_step:
-            self._saved_step = module.step
+            self._saved_step, self._due = module.step, False
             trainer.save_checkpoint(self.last_path)
             self._last_step = module.step
 

@@ -101,6 +101,7 @@ class Collapse(pl.Callback):
             "collapses": [dict(event) for event in self.collapses],
             "lasting": sorted(self._lasting),
             "rules": {rule.name: rule.state_dict() for rule in self._rules},
+            "reason": self._reason if self.stops else None,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -108,6 +109,7 @@ class Collapse(pl.Callback):
         self.collapses = [dict(event) for event in state_dict["collapses"]]
         self._lasting = set(state_dict["lasting"])
         self._remembered = state_dict["rules"]
+        self._reason = state_dict["reason"]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Watch games alone; the record gets what was found so far, be it nothing."""
@@ -124,6 +126,11 @@ class Collapse(pl.Callback):
                 rule.load_state_dict(self._remembered[rule.name])
         if self.recorder is not None:
             self.recorder.log_collapses(self.collapses)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A run resumed where it was to end trains no further, unless it is to warn by now."""
+        del pl_module
+        self._stop(trainer)
 
     def observe(self, figures: Mapping[str, float], step: int) -> None:
         """Judge figures as they are written; those that are not finite say nothing here."""

@@ -76,8 +76,9 @@ class Figures(pl.Callback):
         self._skips: dict[str, int] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Training seconds so far, and the steps that are not written yet."""
-        parts = [{k: v.cpu() for k, v in step.items()} for step in self._parts]
+        """Training seconds so far, and the steps that are not written yet, of all ranks."""
+        rows = _fetch(self._parts) if self._parts else []
+        parts = [{name: torch.tensor(value) for name, value in row.items()} for row in rows]
         return {"seconds": self.elapsed(), "steps": list(self._steps), "parts": parts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
