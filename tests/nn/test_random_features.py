@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.functional import conv2d
 
+from ganvas.nn.noise import keyed_normal
 from ganvas.nn.random_features import RandomFeatures
 
 
@@ -36,6 +38,20 @@ def test_the_same_in_every_run_and_no_random_number_of_it() -> None:
     torch.testing.assert_close(features()(x), one, rtol=0, atol=0)
     assert (features(seed=1)(x) - one).abs().max() > 0.01
     assert list(features().parameters()) == []
+
+
+def test_features_are_two_blocks_of_their_own_kernels() -> None:
+    """Written out for an image of 8 pixels, centred at grey."""
+    first, second = (
+        (2 / 18) ** 0.5 * keyed_normal((2, 2, 3, 3), 5, i, device="cpu") for i in range(2)
+    )
+    assert (first - second).abs().max() > 0.1
+    h = 2 * images(3, 2, 8, 8) - 1
+    for kernel in (first, second):
+        h = conv2d(h, kernel, padding=1).relu()
+        h = h.unfold(2, 2, 2).unfold(3, 2, 2).mean((4, 5))
+    got = features(widths=[2, 2], seed=5)(images(3, 2, 8, 8))
+    torch.testing.assert_close(got, h.flatten(1))
 
 
 def test_weights_keep_the_scale() -> None:

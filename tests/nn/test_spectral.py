@@ -76,6 +76,18 @@ def test_only_training_iterates() -> None:
     assert any(not torch.equal(b, buffers[name]) for name, b in normalised.named_buffers())
 
 
+def test_a_pass_in_training_is_one_power_iteration() -> None:
+    layer = spectrally_normalised(nn.Sequential(nn.Linear(6, 4)))[0]
+    norm, weight = layer.parametrizations.weight[0], layer.parametrizations.weight.original
+    with torch.no_grad():
+        weight.copy_(torch.randn(4, 6, generator=torch.Generator().manual_seed(0)))
+        left = nn.functional.normalize(weight @ norm._v, dim=0)
+        right = nn.functional.normalize(weight.T @ left, dim=0)
+        layer(torch.zeros(1, 6))
+        torch.testing.assert_close((norm._u, norm._v), (left, right))
+        torch.testing.assert_close(layer.eval().weight, weight / (left @ weight @ right))
+
+
 def test_a_state_dict_brings_weights_and_vectors() -> None:
     first, second = spectrally_normalised(network()), spectrally_normalised(network())
     with torch.no_grad():
