@@ -130,6 +130,13 @@ def test_the_projection_is_its_formula() -> None:
     torch.testing.assert_close(critic(x, y)[:, 0], torch.stack(expected))
 
 
+def test_a_projections_vectors_begin_with_length_one() -> None:
+    network, sizes = partial(DenseEncoder, hidden=[6]), {"num_classes": 20, "num_features": 500}
+    critic = ProjectionCritic(network, spectral_norm=False, **sizes, **IMAGES)
+    lengths = critic.embedding.weight.norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones(20), rtol=0.15, atol=0)
+
+
 def test_the_head_of_a_projection_has_spectral_norm_one() -> None:
     critic = CRITICS["normalised projection dense"](num_classes=K, **IMAGES)
     for _ in range(30):
@@ -144,7 +151,7 @@ def test_a_projection_without_features_is_refused() -> None:
         ProjectionCritic(DenseEncoder, num_classes=K, num_features=0, spectral_norm=False, **IMAGES)
 
 
-@pytest.mark.parametrize("norm", [nn.BatchNorm1d(4), nn.BatchNorm2d(4, momentum=0.3)])
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d(4), nn.BatchNorm2d(4, eps=0.1, momentum=0.3)])
 def test_equal_classes_are_ordinary_batch_norm(norm: Any) -> None:
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
