@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -176,6 +177,18 @@ def test_norms_are_logged_as_they_were_before_clipping() -> None:
             squares = [g.square().sum() for g in shots.grads[shot][side].values()]
             assert logged[f"{side}_gradient_norm"] == pytest.approx(sum(squares).sqrt().item())
             assert logged[f"{side}_gradient_norm"] > 2e-3
+
+
+def test_norms_are_logged_without_the_scale_of_half_precision() -> None:
+    class Scaled(pl.Callback):
+        def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+            trainer.precision_plugin.scaler = SimpleNamespace(get_scale=lambda: 4.0)  # type: ignore[attr-defined]
+
+    plain, scaled = gan(), gan()
+    fit(plain, batches(num=1, size=4))
+    fit(scaled, batches(num=1, size=4), callbacks=[Scaled()])
+    for name in ("critic_gradient_norm", "generator_gradient_norm"):
+        torch.testing.assert_close(4 * scaled.last_parts[name], plain.last_parts[name])
 
 
 # All at once

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ganvas.losses.adversarial import RelativisticLoss
+from ganvas.losses.penalties import R1, R2
 from ganvas.models.gan.gan import GAN
 from ganvas.models.gan.showing import Use
 from ganvas.nn.diff_augment import WIDTH, diff_augment
@@ -166,6 +167,20 @@ def test_both_sides_steps_see_the_same_noise(loss: Any) -> None:
     assert (real - one.x).abs().min() > 0
     expected = [real, fake, real, fake] if loss else [real, fake, fake]
     torch.testing.assert_close(model.shown, expected)
+
+
+def test_penalties_see_what_the_critic_sees() -> None:
+    """With noise, and with old fakes among the new ones."""
+    penalty = {"r1": R1(weight=1.0, interval=1), "r2": R2(weight=1.0, interval=1)}
+    model = watched(instance_noise=0.3, replay=4, penalty=penalty).train()
+    for step in range(3):
+        model.counters["step"] = step
+        model.shown.clear()
+        model.critic_terms(batch())
+        real, fake, of_r1, of_r2 = model.shown
+        assert torch.equal(of_r1, real)
+        assert torch.equal(of_r2, fake)
+    assert not torch.equal(real, batch().x)
 
 
 # Augmentation

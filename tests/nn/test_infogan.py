@@ -54,6 +54,24 @@ def test_a_dense_layer_is_normalised_value_by_value() -> None:
     torch.testing.assert_close(network.layers[:5](z), wanted)
 
 
+def test_first_weights_have_deviation_002() -> None:
+    """As in the code of Lucic et al.; biases are 0."""
+    torch.manual_seed(0)
+    sizes = {"image_shape": (1, 16, 16), "width": 32, "hidden": 128}
+    for network in (
+        InfoGANGenerator(num_inputs=64, **sizes),
+        InfoGANCritic(num_outputs=8, **sizes),
+    ):
+        layers = [
+            m
+            for m in network.modules()
+            if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
+        ]
+        for layer in layers:
+            assert layer.weight.std().item() == pytest.approx(0.02, rel=0.15)
+            assert layer.bias is None or not layer.bias.any()
+
+
 @pytest.mark.parametrize("norm", [None, nn.BatchNorm2d])
 def test_a_layer_has_a_bias_where_no_norm_follows(norm: type[nn.Module] | None) -> None:
     made = InfoGANGenerator(num_inputs=4, image_shape=(1, 8, 8), width=2, hidden=6, norm=norm)
