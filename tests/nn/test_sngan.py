@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import avg_pool2d, interpolate
 
 from ganvas.nn.sngan import DownBlock, SNGANCritic, SNGANGenerator, UpBlock
 
@@ -84,6 +85,35 @@ def test_the_order_of_doubling_and_1x1_does_not_matter() -> None:
     torch.testing.assert_close(block.shortcut(h), block.shortcut[0](block.shortcut[1](h)))
     down = DownBlock(3, 3, halve=True, first=False, activation=nn.ReLU)
     torch.testing.assert_close(down.shortcut(h), down.shortcut[0](down.shortcut[1](h)))
+
+
+def convolutions(block: nn.Module) -> list[nn.Conv2d]:
+    return [m for m in block.modules() if isinstance(m, nn.Conv2d)]
+
+
+def test_an_up_block_is_its_formula() -> None:
+    torch.manual_seed(0)
+    block, h = UpBlock(3, norm=None, activation=nn.ReLU), torch.randn(2, 3, 4, 4)
+    first, second, shortcut = convolutions(block)
+    doubled = interpolate(h.relu(), scale_factor=2)
+    expected = second(first(doubled).relu()) + interpolate(shortcut(h), scale_factor=2)
+    torch.testing.assert_close(block(h), expected)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_down_block_is_its_formula(first: bool) -> None:
+    """The first sees the image itself, which has no activation before it."""
+    torch.manual_seed(0)
+    block = DownBlock(3, 5, halve=True, first=first, activation=nn.ReLU)
+    h = torch.randn(2, 3, 4, 4)
+    one, two, shortcut = convolutions(block)
+    residual = two(one(h if first else h.relu()).relu())
+    expected = avg_pool2d(residual, 2) + avg_pool2d(shortcut(h), 2)
+    torch.testing.assert_close(block(h), expected)
+    critic = SNGANCritic(image_shape=(1, 16, 16), num_outputs=1, width=3)
+    blocks = [m for m in critic.modules() if isinstance(m, DownBlock)]
+    activated = [isinstance(b.residual[0], nn.ReLU) for b in blocks]
+    assert activated == [False] + [True] * (len(blocks) - 1)
 
 
 def test_a_plain_block_begins_and_ends_with_its_input() -> None:
