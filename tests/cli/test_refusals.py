@@ -50,10 +50,7 @@ MISSPELT = {
     "optimizer=xyz": f"optimizer=xyz: no such optimizer; there are: {names('optimizer')}",
     "model=null": (f"model=null: not the name of a model; there are: {names('model')}"),
     "model=": f"model=: no such model; there are: {names('model')}",
-    "model=vae,ae": (
-        "model=vae,ae: several values need -m, which trains one run for each; "
-        "a list is written model=[vae,ae]"
-    ),
+    "model=vae,ae": ("model=vae,ae: several values need -m, which trains one run for each"),
     "trainer=3": "trainer=3: not the name of a trainer; there are: auto, cpu, ddp, gpu",
     "dataset.source={path:x}": "`dataset.source.path`: no such key; there are: image_size",
     "~loss": "loss: model=vae needs one; choose loss=…",
@@ -203,7 +200,7 @@ IMPOSSIBLE = {
     ),
     "model=gan optimizer=adam": (
         "optimizer=adam does not fit model=gan: one optimizer for each side is needed, "
-        "got a single one"
+        "got a single one; give it to one side by optimizer@optimizer.critic=…"
     ),
     "model=vae optimizer=adam_gan": (
         "optimizer=adam_gan does not fit model=vae: a single one is needed, got generator, critic"

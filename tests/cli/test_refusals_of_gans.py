@@ -22,6 +22,21 @@ NO_LABELS = (
 )
 
 LOSSES = {
+    "loss=[hinge,minimax]": (
+        "loss=[hinge,minimax]: takes one loss, not a list; -m loss=hinge,minimax trains one run "
+        "for each"
+    ),
+    "optimizer@optimizer.critic=[sgd,adam]": (
+        "optimizer@optimizer.critic=[sgd,adam]: takes one optimizer, not a list; -m "
+        "optimizer@optimizer.critic=sgd,adam trains one run for each"
+    ),
+    "loss=hinge,minimax": (
+        "loss=hinge,minimax: several values need -m, which trains one run for each"
+    ),
+    "penalty=r1,r2": (
+        "penalty=r1,r2: several values need -m, which trains one run for each; a list is written "
+        "penalty=[r1,r2]"
+    ),
     "loss=hinged": "loss=hinged: no such loss; did you mean `hinge`?",
     "loss=elbo": "loss=elbo does not fit model=gan: an AdversarialLoss is needed, got ElboLoss",
     "loss=least_squares loss.b=0": (
@@ -48,6 +63,12 @@ LOSSES = {
 }
 
 PENALTIES = {
+    "penalty=[r1,r1]": "penalty=[r1,r1]: `r1` does nothing there; name it once",
+    "penalty=[none,r1]": "penalty=[none,r1]: `none` does nothing there; leave it out",
+    "penalty.r1.weight=2": "`penalty.r1`: penalty=r1 is not chosen; add penalty=r1",
+    "penalty=r1 penalty.r2.weight=2": (
+        "`penalty.r2`: penalty=r2 is not chosen; add penalty=[r1,r2]"
+    ),
     "penalty=r3": f"penalty=r3: no such penalty; there are: {names('penalty')}",
     "penalty=[r1,r3]": f"penalty=r3: no such penalty; there are: {names('penalty')}",
     "penalty=r1 penalty.r1.weight=-1": f"penalty.r1.weight must be at least 0, got -1{OFF}",
@@ -85,7 +106,7 @@ PENALTIES = {
 OPTIMIZERS = {
     "optimizer=adam": (
         "optimizer=adam does not fit model=gan: one optimizer for each side is needed, got a "
-        "single one"
+        "single one; give it to one side by optimizer@optimizer.critic=…"
     ),
     "optimizer@optimizer.critic=sdg": "optimizer=sdg: no such optimizer; did you mean `sgd`?",
     "optimizer@optimizer.critic=adam_ttur": (
@@ -173,6 +194,9 @@ NETWORKS = {
     "network=infogan network.critic.minibatch_std=1": (
         "model=gan: minibatch_std must be 0 for none, or a group of at least 2 images, got 1; 4 "
         "is the usual one"
+    ),
+    "network=dcgan network.critic.activation=null": (
+        "network.critic.activation: must be a factory, {_target_: …, _partial_: true}, got null"
     ),
     "network=dense_gan network.critic.dropout=1": (
         "model=gan: dropout must be at least 0 and below 1, got 1; 0 is none"

@@ -20,6 +20,9 @@ from ganvas.paths import config_dir
 
 RESERVED = frozenset({"hydra"})
 
+COMPOSABLE = ("callbacks", "metrics", "penalty")
+"""Groups of parts by name, of which several options may be chosen."""
+
 
 @dataclass(frozen=True)
 class Composed:
@@ -50,6 +53,7 @@ def compose(
     Raises:
         ConfigError: for an unknown key or option, a syntax error, a broken interpolation.
     """
+    _check_lists(overrides, search)
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -73,6 +77,28 @@ def compose(
     plain = {key: value for key, value in with_hydra.items() if key not in RESERVED}
     config = OmegaConf.create(plain)
     return Composed(config, choices, list(overrides))
+
+
+def _check_lists(overrides: Sequence[str], search: Sequence[str | Path]) -> None:
+    """Hydra merges a list of options key by key, and the last one would win without a word.
+
+    Raises:
+        ConfigError: for several options of a group of which there is one, or one chosen twice.
+    """
+    for override in overrides:
+        match = re.fullmatch(r"\+*(([\w/]+)(?:@[\w.]+)?)=\[(.*)\]", override.replace(" ", ""))
+        if match is None or not options(match[2], search=search):
+            continue
+        key, group, chosen = match[1], match[2], match[3].split(",")
+        if group not in COMPOSABLE:
+            raise ConfigError(
+                f"{key}=[{match[3]}]: takes one {group}, not a list; -m {key}={match[3]} trains "
+                "one run for each"
+            )
+        for name in chosen:
+            if chosen.count(name) > 1 or (name == "none" and len(chosen) > 1):
+                remedy = "leave it out" if name == "none" else "name it once"
+                raise ConfigError(f"{key}=[{match[3]}]: `{name}` does nothing there; {remedy}")
 
 
 def _check_hydra(node: DictConfig) -> None:
@@ -157,9 +183,9 @@ def _explain(
             "or brackets, as in 'notes=\"a [b]\"'"
         )
     if match := re.match(r"Ambiguous value for argument '([^=]*)=(.*)'", text):
-        return (
-            f"{match[1]}={match[2]}: several values need -m, which trains one run for each; "
-            f"a list is written {match[1]}=[{match[2]}]"
+        single = options(match[1].partition("@")[0]) and match[1] not in COMPOSABLE
+        return f"{match[1]}={match[2]}: several values need -m, which trains one run for each" + (
+            "" if single else f"; a list is written {match[1]}=[{match[2]}]"
         )
     if text.startswith("Config group override must be"):
         return _group_value(overrides)
@@ -218,6 +244,11 @@ def _unknown_key(
     keys = [k for k in keys if not k.startswith("_")]
     if not parents and name == "train":
         keys += [p.name for p in config_dir().iterdir() if p.is_dir()]
+    group = ".".join(parents)
+    if group in COMPOSABLE and last in options(group, search=search):
+        several = ",".join([*keys, last]) if keys else last
+        chosen = f"[{several}]" if keys else several
+        return f"`{key}`: {group}={last} is not chosen; add {group}={chosen}"
     hint = suggest(last, keys)
     if "did you mean" not in hint:
         elsewhere = [p for p in _key_paths(root) if p.rsplit(".", 1)[-1] == last]

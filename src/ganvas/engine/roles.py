@@ -115,7 +115,10 @@ def _mapping_fault(value: Any, hint: Any) -> str | None:
     if _can_be_told(hint):
         kind = hint.__name__
         return f"each {kind} needs a name ({{mine: {{_target_: …}}}}), got a bare {_kind(value)}"
-    return "one optimizer for each side is needed, got a single one"
+    return (
+        "one optimizer for each side is needed, got a single one; give it to one side by "
+        "optimizer@optimizer.critic=…"
+    )
 
 
 def _can_be_told(hint: Any) -> bool:

@@ -212,6 +212,8 @@ def check_arguments(
 def _type_fault(hint: Any, value: Any, *, key: str) -> list[str]:
     """One line where a plain value does not fit its hint; built objects are left to their class."""
     if _asks_for_factory(hint):
+        if value is None and _plain_part(hint) is not type(None):
+            return [f"{key}: must be a factory, {{_target_: …, _partial_: true}}, got null"]
         return _factory_fault(value, key=key)
     hint = _plain_part(hint)
     if _contains_target(value) or hint is None:
