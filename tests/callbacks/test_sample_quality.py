@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ganvas.callbacks import sample_quality
 from ganvas.callbacks.sample_quality import SampleQuality, quantized, weights_hash
 from ganvas.metrics.classes import class_entropy, classes_hit
 from ganvas.metrics.frechet import frechet_distance
@@ -18,17 +19,18 @@ from ganvas.models.base import GenerativeModule
 from ganvas.nn.classifier import ConvClassifier
 from ganvas.nn.frozen import Frozen
 from ganvas.types import Batch
-from models.tiny import SHAPE, Batches, batches, equal, fit, gan, vae, weights
+from models.tiny import SHAPE, Batches, batches, equal, fit, gan, images, vae, weights
 
 CLASSES = 3
 
 
 def classifier() -> ConvClassifier:
-    """The same random weights each time, large enough to tell images apart."""
+    """The same random weights each time, large enough to tell images apart; no class is a rule."""
     torch.manual_seed(3)
     network = ConvClassifier(image_shape=SHAPE, num_classes=CLASSES)
     for parameter in network.parameters():
         parameter.data *= 3
+    network.logits.bias.data -= network(images(64)).mean(0).detach()
     return network
 
 
@@ -130,9 +132,9 @@ def test_ranks_share_the_work(world: int) -> None:
             share = Batch(mine, start=batch.start, offset=rank * size, total=7)
             one.on_validation_batch_end(trainer, model, None, share, 0)  # type: ignore[arg-type]
         distance, drawn = one._distances["val"], one._samples(trainer, model, num=17)  # type: ignore[arg-type]
-        for images in drawn:
-            distance.update(images, real=False)
-            one._classes.update(images)
+        for made in drawn:
+            distance.update(made, real=False)
+            one._classes.update(made)
         found = {**distance.metric_state, **one._classes.metric_state}
         return one, {k: torch.as_tensor(v) for k, v in found.items()}
 
@@ -143,6 +145,52 @@ def test_ranks_share_the_work(world: int) -> None:
     for name, value in expected.items():
         total = torch.stack([part[name] for part in parts]).sum(0)
         torch.testing.assert_close(total, value, rtol=1e-5, atol=1e-5)
+
+
+def test_each_validation_counts_its_own_samples() -> None:
+    """First samples of several classes, then copies of one."""
+    varied, model, drawn = images(8), vae(), []
+    assert len(classifier()(varied).argmax(1).unique()) > 1
+
+    def sample(self: Any, num: int, *, noise: Tensor, seed: int = 0) -> Tensor:
+        drawn.append(num)
+        return varied if len(drawn) == 1 else varied[:1].expand(num, *SHAPE)
+
+    model.sample = MethodType(sample, model)  # type: ignore[method-assign]
+    val = batches(num=1, size=8)
+    trainer = fit(model, batches(num=1, size=4), epochs=2, callbacks=[quality(num=8)], val=val)
+    assert drawn == [8, 8]
+    assert logged(trainer)["classes_hit"] == 1
+    assert logged(trainer)["class_entropy"] == 0
+
+
+class Labelled(nn.Module):
+    """Its images tell the number of their noise and their class: 8 · i + y of 255."""
+
+    value_range, num_classes = (0.0, 1.0), 3
+
+    def prior_codes(self, num: int, *, seed: int) -> Tensor:
+        return torch.arange(num)[:, None]
+
+    def class_labels(self, num: int) -> Tensor:
+        return torch.arange(num) % 3
+
+    def sample(self, num: int, *, noise: Tensor, seed: int = 0, y: Tensor) -> Tensor:
+        return ((8 * noise[:, 0] + y) / 255).view(num, 1, 1, 1).expand(num, *SHAPE)
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_classes_go_in_turn_whatever_ranks_and_batches(
+    world: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_quality, "BATCH", 4)
+    found: list[int] = []
+    for rank in range(world):
+        trainer: Any = SimpleNamespace(global_rank=rank, world_size=world)
+        for made in quality()._samples(trainer, Labelled(), num=23):  # type: ignore[arg-type]
+            assert len(made) <= 4
+            found += made[:, 0, 0, 0].tolist()
+    assert sorted(found) == [8 * i + i % 3 for i in range(23)]
 
 
 def test_images_are_rounded_in_any_range() -> None:
