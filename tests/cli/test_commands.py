@@ -166,7 +166,7 @@ def test_hydras_help(place: Path) -> None:
     said = ganvas("train", "--help")
     assert said.code == 0
     assert "== Configuration groups ==" in said.out
-    assert "model: ac_gan, adversarial_ae, ae, ae_gan" in said.out
+    assert " ac_gan, adversarial_ae, ae, ae_gan" in said.out
     assert list(place.iterdir()) == []
 
 

@@ -120,3 +120,8 @@ def test_noise_that_is_given_is_not_truncated(class_run: Path) -> None:
         view.sample(2, noise=noise, truncation=0.5)
     with pytest.raises(RunError, match=r"truncation must be positive, got -1"):
         view.sample(2, truncation=-1)
+
+
+def test_no_class_is_no_choice(class_run: Path) -> None:
+    with pytest.raises(RunError, match=r"^y: must be a class .*, got \[\]$"):
+        library.load_run(class_run).model.sample(2, y=[])

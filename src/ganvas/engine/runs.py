@@ -146,6 +146,8 @@ class ModelView:
         if y is None:
             return self.module.class_labels(num) if isinstance(self.module, Conditional) else None
         asked = torch.as_tensor([y] if isinstance(y, int) else list(y))
+        if not len(asked):
+            raise RunError("y: must be a class (0, 1, …), a list of classes, or None, got []")
         return self._labels(asked)["y"][torch.arange(num, device=self.module.device) % len(asked)]
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
