@@ -27,7 +27,7 @@ ganvas: config-driven experiments with autoencoders, VAEs and GANs
   ganvas sample RUN [n=64 seed=0 y=CLASS truncation=T format=grid|png|npz]
   ganvas evaluate RUN [split=test checkpoint=best]
   ganvas classifier [dataset=mnist]     train the classifier that serves as features
-  ganvas list models|datasets|losses|networks|likelihoods|corruptions|experiments
+  ganvas list models|datasets|losses|penalties|networks|likelihoods|corruptions|experiments
   ganvas version
 
 RUN is a run's folder. Every key: ganvas train --cfg job.
