@@ -142,6 +142,36 @@ def test_nothing_is_saved_in_the_midst_of_a_window(tmp_path: Path, make: Any) ->
     assert saves.steps == [2, 4, 5, 7, 9, 10]
 
 
+@pytest.mark.parametrize(("val_every", "at"), [(None, [5, 10]), (3, [3, 6, 9])])
+def test_a_checkpoint_is_not_written_before_the_validation_of_its_batch(
+    tmp_path: Path, val_every: int | None, at: list[int]
+) -> None:
+    """A run killed during that validation is resumed before it, and makes up for it."""
+    callback, model, before = saving(tmp_path, every_n_steps=1, keep=1), vae(), []
+
+    def note(*_: Any) -> None:
+        before.append((model.step, step_of(callback.last_path)))
+
+    begins = pl.callbacks.LambdaCallback(on_validation_start=note)
+    loader, val = batches(num=5, size=2), batches(num=1, size=2)
+    fit(model, loader, epochs=2, callbacks=[callback, begins], val=val, val_every=val_every)
+    assert before == [(step, step - 1) for step in at]
+    assert step_of(callback.last_path) == step_of(tmp_path / "step-00000010.ckpt") == 10
+
+
+def test_a_signal_waits_for_the_validation_of_its_batch(tmp_path: Path) -> None:
+    model = scripted([0.5])
+    arrived = saving(
+        tmp_path,
+        monitor="val/loss",
+        pending_signal=lambda: 15 if model.step >= 5 else None,
+    )
+    with pytest.raises(InterruptedRun):
+        loader, val = batches(num=5, size=2), batches(num=1, size=2)
+        fit(model, loader, epochs=3, callbacks=[arrived], val=val)
+    assert model.step == step_of(arrived.last_path) == step_of(arrived.best_path) == 5
+
+
 @pytest.mark.parametrize("make", [vae, gan])
 def test_a_validation_in_the_midst_of_a_window_saves_its_best_at_once_and_the_last_at_the_end(
     tmp_path: Path, make: Any

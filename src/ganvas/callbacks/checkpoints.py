@@ -63,7 +63,7 @@ class Checkpoints(pl.Callback):
         self.best = math.inf
         self.best_step: int | None = None
         self._saved_step = -1
-        self._accumulating = self._due = False
+        self._accumulating = self._due = self._periodic = False
         self._last_step: int | None = None
         self._never_finite: set[str] = set()
 
@@ -129,7 +129,7 @@ class Checkpoints(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Periodic checkpoints, and the end that a signal asked for.
+        """Periodic checkpoints, and the end that a signal asked for, unless more is to follow.
 
         Raises:
             InterruptedRun: once the checkpoint is written.
@@ -139,15 +139,12 @@ class Checkpoints(pl.Callback):
         self._accumulating = (batch_idx + 1) % module.accumulate > 0 and not trainer.is_last_batch
         if self._accumulating:
             return
-        signal = self._agreed_signal(trainer)
-        if signal:
+        self._periodic = self.every_n_steps is not None and module.step % self.every_n_steps == 0
+        if _is_followed_up(trainer, module.step):
+            return  # a run resumed from here would lack what follows, which saves in its turn
+        if self._due or self._periodic:
             self.save_last(trainer, pl_module)
-            raise InterruptedRun(signal)
-        periodic = self.every_n_steps is not None and module.step % self.every_n_steps == 0
-        if self._due or periodic:
-            self.save_last(trainer, pl_module)
-        if periodic:
-            self._keep_periodic(trainer, module.step)
+        self._end_on_signal(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The last state, and the best if the monitor has improved."""
@@ -165,10 +162,12 @@ class Checkpoints(pl.Callback):
         self.save_last(trainer, pl_module)
         if improved and trainer.is_global_zero:
             _link(self.last_path, self.best_path)
+        self._end_on_signal(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The last state, where no validation has just saved it."""
         self.save_last(trainer, pl_module)
+        self._end_on_signal(trainer, pl_module)
 
     def save_last(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write `last.ckpt` unless this step's is there; every rank must call it."""
@@ -177,6 +176,13 @@ class Checkpoints(pl.Callback):
             self._saved_step, self._due = module.step, False
             trainer.save_checkpoint(self.last_path)
             self._last_step = module.step
+            if self._periodic:
+                self._keep_periodic(trainer, module.step)
+
+    def _end_on_signal(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if signal := self._agreed_signal(trainer):
+            self.save_last(trainer, pl_module)
+            raise InterruptedRun(signal)
 
     def _agreed_signal(self, trainer: pl.Trainer) -> int:
         """The signal that any rank got, 0 for none: all must stop at the same batch."""
@@ -192,6 +198,12 @@ class Checkpoints(pl.Callback):
         _link(self.last_path, self.folder / f"step-{step:08d}.ckpt")
         for old in sorted(self.folder.glob("step-*.ckpt"))[: -self.keep]:
             old.unlink()
+
+
+def _is_followed_up(trainer: pl.Trainer, step: int) -> bool:
+    """Whether a validation or the end of the epoch comes right after this batch."""
+    by_batches = trainer.check_val_every_n_epoch is None and step % trainer.val_check_batch == 0
+    return trainer.should_stop or trainer.is_last_batch or (by_batches and trainer.enable_validation)
 
 
 def _not_finite(state: Mapping[str, Any]) -> list[str]:
