@@ -202,8 +202,10 @@ class Checkpoints(pl.Callback):
 
 def _is_followed_up(trainer: pl.Trainer, step: int) -> bool:
     """Whether a validation or the end of the epoch comes right after this batch."""
-    by_batches = trainer.check_val_every_n_epoch is None and step % trainer.val_check_batch == 0
-    return trainer.should_stop or trainer.is_last_batch or (by_batches and trainer.enable_validation)
+    if trainer.should_stop or trainer.is_last_batch:
+        return True
+    every = trainer.val_check_batch if trainer.check_val_every_n_epoch is None else None
+    return every is not None and step % every == 0 and trainer.enable_validation
 
 
 def _not_finite(state: Mapping[str, Any]) -> list[str]:
