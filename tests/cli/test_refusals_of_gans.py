@@ -22,6 +22,7 @@ NO_LABELS = (
 )
 
 LOSSES = {
+    "model=_gan": "model._target_: must be the dotted path of a class, got ''",
     "loss=[hinge,minimax]": (
         "loss=[hinge,minimax]: takes one loss, not a list; -m loss=hinge,minimax trains one run "
         "for each"

@@ -49,7 +49,7 @@ def locate(path: Any, *, key: str, trust: Sequence[str]) -> Callable[..., Any]:
     Raises:
         ConfigError: if it is of no trusted package, does not exist, or is of no allowed kind.
     """
-    if not isinstance(path, str):
+    if not isinstance(path, str) or not path:
         raise ConfigError(f"{key}: must be the dotted path of a class, got {path!r}")
     root = path.split(".", maxsplit=1)[0]
     own = next((t for t in trust if path == t or path.startswith(f"{t}.")), None)
