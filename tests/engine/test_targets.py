@@ -58,7 +58,6 @@ REFUSED = {
     "ganvas.__main__.main": NO_PATH,
     "torch.nn.": NO_PATH,
     "torch nn": "is of no trusted module",
-    "": "is of no trusted module",
     "hydra.utils.get_method": "is of no trusted module",
     "numpy.load": "is of no trusted module",
     "users_own.Network": "is of no trusted module",
