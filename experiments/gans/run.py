@@ -124,25 +124,27 @@ def describe(row: Row) -> str:
 
 def measure_reference() -> None:
     """The distance of real validation images from real test images, in the very protocol."""
-    from ganvas.callbacks.sample_quality import SampleQuality, quantized
-    from ganvas.engine.build import build_data
+    from ganvas.engine.build import build_data, build_model
     from ganvas.engine.check import check_overrides
-    from ganvas.engine.measures import build_metrics
+    from ganvas.engine.measures import build_evaluations
+    from ganvas.evaluation.subject import Subject
+    from ganvas.metrics.frechet import moments_distance
 
     row = next(iter(read_lines().values()))[0].rows[0]
     checked = check_overrides(row.overrides)
     data = build_data(checked)
     data.prepare()
-    quality = build_metrics(checked, data)
-    assert isinstance(quality, SampleQuality)
-    first = {}
-    for split in ("val", "test"):
-        loader = data.loader(split, value_range=(0, 1), seed=0, batch_size=quality.num)
-        first[split] = quantized(next(iter(loader)).x, (0, 1))
-    distance = quality.distance("test")
-    distance.update(first["test"], real=True)
-    distance.update(first["val"], real=False)
-    found = {"fd_classifier": distance.compute().item(), "num": quality.num}
+    taken = build_evaluations(checked, data)
+    assert taken is not None
+    subject = Subject(
+        build_model(checked, data),
+        data,
+        split="test",
+        options=taken.options,
+        extractor=taken.extractor,
+    )
+    moments = [subject.reference(split).moments for split in ("test", "val")]
+    found = {"fd_classifier": moments_distance(*moments).item(), "num": subject.num}
     REFERENCE.parent.mkdir(exist_ok=True)
     REFERENCE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

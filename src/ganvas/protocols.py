@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from ganvas.types import GaussianPosterior, ImageShape, Split, ValueRange
+    from ganvas.types import Features, GaussianPosterior, ImageShape, Split, ValueRange
 
 Schedule = Callable[[int], float]
 """A value that depends on the step (batches consumed so far)."""
@@ -90,6 +90,20 @@ class Conditional(Protocol):
 
     def class_labels(self, num: int) -> Tensor:
         """Labels 0, 1, …, K − 1, 0, … `(num,)` on the model's device."""
+
+
+@runtime_checkable
+class Extracts(Protocol):
+    """A network that measures images: features, and classes where it knows them, in one pass.
+
+    Attributes:
+        name: what its distances are called by: `fd_<name>`.
+    """
+
+    name: str
+
+    def extract(self, x: Tensor) -> Features:
+        """Images `(B, C, H, W)` in [0, 1] to features `(B, D)` and logits `(B, K)` or None."""
 
 
 class Encoder(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +42,34 @@ class Batch:
 
     def __len__(self) -> int:
         return self.x.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a network sees in images.
+
+    Attributes:
+        vectors: features `(B, D)`.
+        logits: of classes `(B, K)`, or None where the network knows none.
+    """
+
+    vectors: Tensor
+    logits: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One measured value.
+
+    Attributes:
+        value: the number.
+        uncertainty: its standard error, where the estimator has one.
+        protocol: what, beside the subject's own, must be equal for two values to be compared.
+    """
+
+    value: float
+    uncertainty: float | None = None
+    protocol: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from ganvas.data.sources import Digits
 from ganvas.engine import classifier, features
 from ganvas.engine.build import _build_group, build_data, build_model
 from ganvas.engine.check import check_build, check_overrides
-from ganvas.engine.classifier import WEIGHTS_DIR, Trained, read_classifier, train_classifier
+from ganvas.data.tensor_file import read_tensors
+from ganvas.engine.classifier import WEIGHTS_DIR, Trained, train_classifier
 from ganvas.engine.features import classifier_weights, shipped_file
 from ganvas.errors import ConfigError
 from ganvas.nn.classifier import ConvClassifier
@@ -87,7 +88,7 @@ def test_shipped_weights_are_what_their_note_says(file: Path) -> None:
     content = file.with_suffix(".safetensors").read_bytes()
     assert len(content) <= 300_000
     assert hashlib.sha256(content).hexdigest() == note["sha256"]
-    weights = read_classifier(file.with_suffix(".safetensors"))
+    weights = read_tensors(file.with_suffix(".safetensors"))
     assert weights is not None
     assert sum(value.numel() for value in weights.values()) == note["parameters"]
     assert note["command"] == f"ganvas classifier dataset={file.stem}"
@@ -189,9 +190,9 @@ def test_a_record_alone_is_no_classifier_and_weights_alone_neither(
     classifier_weights(digits(cache), cache_dir=str(cache))
     (file,) = (cache / "classifiers").glob("*.safetensors")
     file.with_suffix(".json").unlink()
-    assert read_classifier(file) is None
+    assert read_tensors(file) is None
     file.with_suffix(".json").write_text("[]")
-    assert read_classifier(file) is None
+    assert read_tensors(file) is None
 
 
 RACE = """
@@ -246,7 +247,7 @@ def run(place: Path, *overrides: str) -> ganvas.Run:
 def test_a_run_uses_the_shipped_weights(place: Path, untrained: None) -> None:
     done = run(place)
     state = done.load_model("last").module.features.state_dict()
-    shipped = read_classifier(WEIGHTS_DIR / "digits.safetensors")
+    shipped = read_tensors(WEIGHTS_DIR / "digits.safetensors")
     assert shipped is not None
     assert {"network.conv1.weight", "network.conv3.bias"} <= state.keys()
     assert all(
@@ -287,7 +288,7 @@ def test_weights_are_taken_over_from_another_run_but_not_its_features(
     (file,) = (place / "cache" / "classifiers").glob("*.safetensors")
     (theirs, mine), own = (
         (r.load_model("last").module.features.state_dict() for r in (parent, child)),
-        read_classifier(file),
+        read_tensors(file),
     )
     assert own is not None
     assert all(torch.equal(v, own[name.removeprefix("network.")]) for name, v in mine.items())

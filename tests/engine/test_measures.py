@@ -13,7 +13,8 @@ from engine_helpers import TINY, ganvas, only_run, train
 import ganvas as library
 from ganvas.callbacks.sample_quality import SampleQuality, weights_hash
 from ganvas.engine.check import check_overrides
-from ganvas.engine.classifier import WEIGHTS_DIR, read_classifier
+from ganvas.data.tensor_file import read_tensors
+from ganvas.engine.classifier import WEIGHTS_DIR
 from ganvas.engine.measures import directions
 from ganvas.nn.classifier import ConvClassifier
 
@@ -69,7 +70,7 @@ def test_the_best_checkpoint_is_that_of_the_smallest_distance(gan_run: library.R
 def test_the_record_tells_the_protocol(gan_run: library.Run) -> None:
     protocol = gan_run.record["protocol"]["metrics"]
     network = ConvClassifier(image_shape=(1, 8, 8), num_classes=10)
-    network.load_state_dict(read_classifier(WEIGHTS_DIR / "digits.safetensors"))  # type: ignore[arg-type]
+    network.load_state_dict(read_tensors(WEIGHTS_DIR / "digits.safetensors"))  # type: ignore[arg-type]
     assert protocol["weights"] == weights_hash(network)
     assert protocol["num"] == {"val": 40, "test": 40}
     assert protocol["seed"] == 0

@@ -171,7 +171,7 @@ def test_evaluations_are_appended_and_leave_the_status(make: Callable[..., RunRe
     record.finish("failed", reason="no luck")
     for name in ("fid", "elbo"):
         again = RunRecord.open(record.path, resume=False)
-        again.add_evaluation({"name": name, "value": 1.0})
+        again.add_evaluations([{"name": name, "value": 1.0}])
         again.close()
     content = read_run_json(record.path)
     assert [e["name"] for e in content["evaluations"]] == ["fid", "elbo"]

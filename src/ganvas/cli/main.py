@@ -133,8 +133,14 @@ def _evaluate(arguments: list[str]) -> int:
     settings = command_settings(EvaluateSettings, "evaluate", run, overrides)
     from ganvas.engine.evaluate import evaluate
 
-    for result in evaluate(settings):
-        print(f"{result['split']}/{result['name']:<16} {result['value']:.6g}")
+    results, unfit = evaluate(settings, chosen=any(o.startswith("metrics=") for o in overrides))
+    width = max(len(result["name"]) for result in results)
+    for result in results:
+        spread = result["uncertainty"]
+        shown = "" if spread is None else f" ± {spread:.2g}"
+        print(f"{result['split']}/{result['name']:<{width}}  {result['value']:.6g}{shown}")
+    for name, reason in unfit.items():
+        print(f"(metrics={name} was left out: {reason})")
     return EXIT_OK
 
 

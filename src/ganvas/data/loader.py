@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -182,3 +183,23 @@ class BatchLoader:
         if self.device.type == "cuda":
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
+
+
+_DEVICE_SHARE = 4
+"""A split moves to the device if it takes at most 1/4 of the free memory there."""
+
+
+def fits_on(device: torch.device, num_bytes: int) -> bool:
+    """Whether a split of so many bytes may live on the device."""
+    if device.type != "cuda":
+        return device.type == "cpu"
+    return num_bytes * _DEVICE_SHARE <= torch.cuda.mem_get_info(device)[0]
+
+
+def pixel_hash(images: Images, *, num: int | None = None) -> str:
+    """SHA-256 of the first `num` images of a split, in their order, with shape and number type."""
+    pixels = images.pixels if images.members is None else images.pixels[images.members[:num]]
+    kept = pixels[:num].contiguous()
+    digest = hashlib.sha256(f"{tuple(kept.shape)} {kept.dtype}".encode())
+    digest.update(kept.numpy().data)
+    return digest.hexdigest()

@@ -16,16 +16,13 @@ from ganvas.data.augment import parse_augment
 from ganvas.data.binarization import check_binarizable, checked_binarization
 from ganvas.data.content import Decoded, ReadsTolerantly, combine, source_fingerprint
 from ganvas.data.factors import split_factors
-from ganvas.data.loader import BatchLoader, Images, Share
+from ganvas.data.loader import BatchLoader, Images, Share, fits_on, pixel_hash
 from ganvas.data.options import checked_size, whole
 from ganvas.data.order import permutation, share
 from ganvas.data.store import DECODE_VERSION, Store, StoredSplit, open_store
 from ganvas.errors import ConfigError, DataError
 from ganvas.protocols import ImageSource
 from ganvas.types import ImageShape, Split, ValueRange
-
-_DEVICE_SHARE = 4
-"""A split moves to the device if it takes at most 1/4 of the free memory there."""
 
 _log = logging.getLogger(__name__)
 
@@ -214,6 +211,16 @@ class ImageData:
             position=position if training else None,
         )
 
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the images are held in 8 bits; needs `prepare`."""
+        return self._prepared().train.images.dtype == np.uint8
+
+    def content(self, split: Split, *, num: int | None = None) -> str:
+        """Hash of the first `num` images of a split, as evaluation sees them; needs `prepare`."""
+        images = self._images(split, device=torch.device("cpu"))
+        return combine(pixel_hash(images, num=num), repr(self.binarization))
+
     def factors(self, split: Split) -> np.ndarray:
         """Known factors `(N, F)` of a split's images, in evaluation order; needs `prepare`."""
         members = self._split_members(split)
@@ -276,7 +283,7 @@ class ImageData:
         if key not in self._on_device:
             store = self._prepared()
             stored = store.test if split == "test" else store.train
-            place = device if _fits(stored.images.nbytes, device=device) else torch.device("cpu")
+            place = device if fits_on(device, stored.images.nbytes) else torch.device("cpu")
             labels = stored.labels
             self._on_device[key] = (
                 torch.from_numpy(stored.images).to(place),
@@ -290,10 +297,3 @@ class ImageData:
                 f"dataset.batch_size: the global batch is shared by {world_size} ranks and must "
                 f"be a multiple of {world_size}, got {size}"
             )
-
-
-def _fits(num_bytes: int, *, device: torch.device) -> bool:
-    """Whether a split may live on the device."""
-    if device.type != "cuda":
-        return device.type == "cpu"
-    return num_bytes * _DEVICE_SHARE <= torch.cuda.mem_get_info(device)[0]

@@ -110,7 +110,9 @@ def check_groups(checked: Checked) -> None:
     for group, node in config.items():
         if not isinstance(node, dict) or group in ("model", "dataset", "paths", "trainer"):
             continue
-        asking = group in (*MODEL_GROUPS, "metrics")
+        if group == "evaluation":
+            node, group = node.get("features") or {}, "evaluation.features"  # noqa: PLW2901
+        asking = group in (*MODEL_GROUPS, "evaluation.features")
         check_node(node, key=group, trust=trust, given=FACTS if asking else ())
     if schedule := config["trainer"].get("lr_schedule"):
         check_node(schedule, key="trainer.lr_schedule", trust=trust)

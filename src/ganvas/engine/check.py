@@ -113,7 +113,7 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
         build_schedule,
     )
     from ganvas.engine.checkpoint_files import check_fit, checkpoint_path, read_checkpoint
-    from ganvas.engine.measures import build_metrics, check_monitors
+    from ganvas.engine.measures import Monitors, build_evaluations
     from ganvas.engine.needs import check_budget
     from ganvas.types import Batch
 
@@ -131,14 +131,14 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
         labels = None if data.num_classes is None else torch.zeros(num, dtype=torch.long)
         batch = Batch(images, labels)
         parts = {**model.training_parts(batch), **model.reconstruction_parts(batch)}
-        build_metrics(checked, data)
+        evaluations = build_evaluations(checked, data)
     if checked.settings.init_from is not None:
         path = checkpoint_path(
             Path(checked.settings.init_from).expanduser(), checked.settings.checkpoint
         )
         check_fit(model, read_checkpoint(path), path)
     _check_widths(checked, model)
-    check_monitors(checked, model, list(parts))
+    Monitors(checked, model, evaluations).check(list(parts))
     _check_optimizers(checked, model)
     check_budget(checked, model, steps_per_epoch=data.steps_per_epoch())
     return data, model

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from ganvas.data import ImageData
 from ganvas.data.content import combine
+from ganvas.data.tensor_file import write_tensors
 from ganvas.engine.build import check_dataset, instantiate
 from ganvas.engine.settings import ClassifierSettings
 from ganvas.engine.targets import trusted_modules
-from ganvas.errors import ConfigError, GanvasError, GanvasWarning
+from ganvas.errors import ConfigError, GanvasError
 from ganvas.nn.classifier import ConvClassifier
-from ganvas.tracking.files import write_atomic, write_json
 from ganvas.tracking.provenance import package_versions
 
 RECIPE = 1
@@ -140,50 +133,17 @@ def write_classifier(file: Path, trained: Trained, *, name: str, command: str) -
     Raises:
         OSError: if the folder can't be written.
     """
-    content = safetensors.torch.save(trained.weights)
     note = {
         "dataset": name,
         "command": command,
         "accuracy": trained.accuracy,
         "test_images": trained.num_test,
         "parameters": sum(value.numel() for value in trained.weights.values()),
-        "sha256": hashlib.sha256(content).hexdigest(),
         "fingerprint": trained.fingerprint,
         "recipe": RECIPE,
         "packages": package_versions(),
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(file, content)
-    write_json(file.with_suffix(".json"), note)
-
-
-def read_classifier(file: Path) -> dict[str, Tensor] | None:
-    """The weights in `file`, or None where there are none or they are damaged (said in a warning).
-
-    They are whole if their hash is the one in the JSON beside them, which is written last.
-    """
-    note = read_note(file.with_suffix(".json"))
-    if note is None:
-        return None
-    try:
-        content = file.read_bytes()
-        if hashlib.sha256(content).hexdigest() == note.get("sha256"):
-            return safetensors.torch.load(content)
-        fault = "another hash than in its record"
-    except (OSError, SafetensorError) as error:
-        fault = type(error).__name__
-    text = f"{file}: damaged ({fault}); it is made again"
-    warnings.warn(text, GanvasWarning, stacklevel=2)
-    return None
-
-
-def read_note(file: Path) -> dict[str, Any] | None:
-    """The JSON beside a classifier's weights, or None where there is none that can be read."""
-    try:
-        note = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return note if isinstance(note, dict) else None
+    write_tensors(file, trained.weights, note)
 
 
 def make_classifier(settings: ClassifierSettings, *, overrides: Sequence[str]) -> tuple[Path, str]:

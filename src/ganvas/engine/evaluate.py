@@ -1,66 +1,146 @@
-"""`ganvas evaluate RUN`: exact losses of a split, appended to the run's record."""
+"""`ganvas evaluate RUN`: measures of a trained model on a split, appended to the run's record."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ganvas.engine.build import build_data
+from ganvas.engine.build import FACTS, build_data, model_class
 from ganvas.engine.check import check_plain
 from ganvas.engine.checkpoint_files import checkpoint_path
+from ganvas.engine.measures import build_measures, extractor_for, options_of
+from ganvas.engine.ranks import global_rank
 from ganvas.engine.runs import pick_device, read_checked, restore
 from ganvas.engine.settings import EvaluateSettings
-from ganvas.models.base import mean_parts
+from ganvas.engine.targets import check_node
+from ganvas.errors import ConfigError, RunError
+from ganvas.evaluation.callback import take
+from ganvas.evaluation.subject import Subject
 from ganvas.tracking.provenance import package_versions
 from ganvas.tracking.record import RunRecord
 
+if TYPE_CHECKING:
+    from ganvas.data import ImageData
+    from ganvas.engine.build import Checked
+    from ganvas.evaluation.measure import Measure
+    from ganvas.types import Finding
 
-def evaluate(settings: EvaluateSettings) -> list[dict[str, Any]]:
-    """Evaluate and record; the appended results.
+
+def evaluate(
+    settings: EvaluateSettings, *, chosen: bool = False
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Measure and record.
+
+    Under `torchrun` the ranks share the work; the values are those of one rank.
+
+    Args:
+        settings: of the command.
+        chosen: whether the user named the measures, so that one that does not fit is a fault.
+
+    Returns:
+        The appended results, and why measures were left out, by name.
 
     Raises:
-        GanvasError: if the run, its checkpoint or its data can't be used.
+        GanvasError: if the run, its checkpoint or its data can't be used, or a measure not taken.
     """
     folder = Path(settings.run).expanduser().resolve()
     checked = read_checked(folder, trust=settings.trust)
     config = _with_paths(checked.config, settings)
     checked = check_plain(config, choices=checked.choices, trust=settings.trust)
+    check_node(settings.metrics, key="metrics", trust=checked.trust)
+    check_node(settings.features, key="features", trust=checked.trust, given=FACTS)
     data = build_data(checked)
-    model, checkpoint = restore(checked, folder, settings.checkpoint)
+    measures, unfit = _fitting(build_measures(settings.metrics), checked, data, chosen=chosen)
     data.prepare()
-    device = pick_device(settings.accelerator)
-    loader = data.loader(
-        settings.split,
-        value_range=model.value_range,
-        seed=settings.seed,
-        device=device,
-        batch_size=settings.batch_size,
-    )
-    model = model.to(device).eval()
-    model.seed = settings.seed
-    with torch.no_grad():
-        values = mean_parts(model, loader)
+    if data.counts[settings.split] == 0:
+        raise RunError(f"split={settings.split}: {data.name} has no such images; choose another")
+    model, checkpoint = restore(checked, folder, settings.checkpoint)
+    paths = checked.settings.paths
+    with _ranks() as (rank, world_size):
+        subject = Subject(
+            model.to(pick_device(settings.accelerator)).eval(),
+            data,
+            split=settings.split,
+            options=options_of(settings),
+            extractor=extractor_for(measures, settings, data, paths=paths, trust=checked.trust),
+            cache_dir=paths.cache_dir,
+            rank=rank,
+            world_size=world_size,
+        )
+        model.seed = settings.seed
+        findings = take(measures, subject)
+    used = checkpoint_path(folder, settings.checkpoint).name
+    provenance = _provenance(checked, checkpoint)
     results = [
-        {
-            "name": name,
-            "split": settings.split,
-            "value": value,
-            "uncertainty": None,
-            "checkpoint": checkpoint_path(folder, settings.checkpoint).name,
-            "protocol": _protocol(settings, data, num=data.counts[settings.split]),
-            "provenance": _provenance(checked, checkpoint),
-        }
-        for name, value in values.items()
+        _result(name, finding, subject, checkpoint=used, provenance=provenance)
+        for name, finding in findings.items()
     ]
+    if rank == 0:
+        _append(folder, results)
+    return results, unfit
+
+
+def _fitting(
+    measures: Mapping[str, Measure], checked: Checked, data: ImageData, *, chosen: bool
+) -> tuple[dict[str, Measure], dict[str, str]]:
+    """The measures that fit this model and its data, and why the others don't."""
+    faults = {name: m.unfit(model_class(checked), data) for name, m in measures.items()}
+    model = checked.choices.get("model", "this model")
+    unfit = {name: f"model={model} {fault}" for name, fault in faults.items() if fault}
+    if unfit and chosen:
+        name, reason = next(iter(unfit.items()))
+        raise ConfigError(f"metrics={name}: {reason}; leave {name} out")
+    fitting = {name: measure for name, measure in measures.items() if name not in unfit}
+    if not fitting:
+        raise ConfigError("metrics: nothing to measure; name at least one measure")
+    return fitting, unfit
+
+
+def _result(
+    name: str,
+    finding: Finding,
+    subject: Subject,
+    *,
+    checkpoint: str,
+    provenance: Mapping[str, Any],
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "split": subject.split,
+        "value": finding.value,
+        "uncertainty": finding.uncertainty,
+        "checkpoint": checkpoint,
+        "protocol": {**subject.protocol(), **finding.protocol},
+        "provenance": dict(provenance),
+    }
+
+
+def _append(folder: Path, results: Sequence[dict[str, Any]]) -> None:
     record = RunRecord.open(folder, resume=False)
     try:
-        for result in results:
-            record.add_evaluation(result)
+        record.add_evaluations(results)
     finally:
         record.close()
-    return results
+
+
+@contextmanager
+def _ranks() -> Iterator[tuple[int, int]]:
+    """This process' rank and the number of processes that `torchrun` started; else 0 of 1."""
+    import os
+
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
+        yield 0, 1
+        return
+    torch.distributed.init_process_group("gloo")
+    try:
+        yield global_rank(), world_size
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def _with_paths(config: dict[str, Any], settings: EvaluateSettings) -> dict[str, Any]:
@@ -78,21 +158,6 @@ def _with_paths(config: dict[str, Any], settings: EvaluateSettings) -> dict[str,
         return given.get("data_dir", node) if node == former else node
 
     return {**config, "paths": {**paths, **given}, "dataset": moved(config["dataset"])}
-
-
-def _protocol(settings: EvaluateSettings, data: Any, *, num: int) -> dict[str, Any]:
-    """What must be equal for two values to be compared."""
-    return {
-        "kind": "loss",
-        "dataset": data.fingerprint,
-        "split": settings.split,
-        "split_seed": data.split_seed,
-        "binarization": data.binarization,
-        "num_images": num,
-        "batch_norm": "eval",
-        "seed": settings.seed,
-        "batch_size": settings.batch_size or data.batch_size,
-    }
 
 
 def _provenance(checked: Any, checkpoint: dict[str, Any]) -> dict[str, Any]:

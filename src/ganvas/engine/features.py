@@ -1,7 +1,7 @@
-"""The `features` group: a frozen network, and where the weights of our classifier come from.
+"""The `features` group: a frozen network, and where its weights come from.
 
-Shipped with the package, or cached from an earlier use, or trained now: always for exactly these
-images, by their fingerprint.
+The weights of our own networks are shipped with the package, or cached from an earlier use, or
+trained now: always for exactly these images, by their fingerprint.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import yaml
 from rich.console import Console
 from torch import Tensor, nn
 
 from ganvas.data.content import file_lock, writing_to
+from ganvas.data.tensor_file import read_note, read_tensors
 from ganvas.engine.classifier import (
     RECIPE,
     WEIGHTS_DIR,
     cache_file,
     describe,
-    read_classifier,
-    read_note,
     train_classifier,
     write_classifier,
 )
 from ganvas.errors import ConfigError
 from ganvas.nn.classifier import ConvClassifier
+from ganvas.nn.extractor import Extractor
 from ganvas.nn.frozen import Frozen
+from ganvas.paths import config_dir
+from ganvas.types import POINT_SHAPE
 
 if TYPE_CHECKING:
     from ganvas.data import ImageData
@@ -61,21 +64,51 @@ def build_features(build: Callable[[], Any], data: ImageData, *, cache_dir: str 
     return Frozen(network)
 
 
+def build_extractor(
+    build: Callable[[], Any], data: ImageData, *, layer: str | None, cache_dir: str | None
+) -> Extractor:
+    """As `build_features`, for metrics.
+
+    Raises:
+        ConfigError: also if there is no such layer.
+    """
+    features = build_features(build, data, cache_dir=cache_dir)
+    try:
+        return Extractor(features, layer=layer)
+    except ValueError as error:
+        raise ConfigError(f"evaluation.layer={layer}: {error}") from error
+
+
+def default_features(data: ImageData) -> dict[str, Any]:
+    """The node of the `features` group that these data call for.
+
+    `classifier` where there are labels, `pixels` for points of the plane, else `autoencoder`.
+    """
+    if tuple(data.image_shape) == POINT_SHAPE:
+        name = "pixels"
+    else:
+        if data.source.num_classes is None:  # only the files can tell
+            data.prepare()
+        name = "classifier" if data.num_classes else "autoencoder"
+    file = config_dir() / "features" / f"{name}.yaml"
+    return dict(yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
 def classifier_weights(data: ImageData, *, cache_dir: str) -> dict[str, Tensor]:
     """The weights of the classifier for these images; trained first where there are none.
 
     Any number of processes may ask at once: one trains and the others wait.
     """
     if (shipped := shipped_file(data.fingerprint)) is not None:
-        weights = read_classifier(shipped)
+        weights = read_tensors(shipped)
         if weights is not None:
             return weights
     file = cache_file(data.fingerprint, cache_dir=cache_dir)
-    weights = read_classifier(file)
+    weights = read_tensors(file)
     if weights is not None:
         return weights
     with file_lock(file.with_suffix(".lock")):
-        weights = read_classifier(file)  # another process may have been faster
+        weights = read_tensors(file)  # another process may have been faster
         if weights is None:
             weights = _train(data, file=file, cache_dir=cache_dir)
     return weights

@@ -1,161 +1,197 @@
-"""The `metrics` group: what measures a model's samples, and what that does to monitors."""
+"""The `metrics` group: what measures a model, and what that does to monitors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from ganvas.engine.build import facts_for, instantiate, model_class
 from ganvas.engine.compose import suggest
-from ganvas.engine.features import build_features
+from ganvas.engine.features import build_extractor, default_features
 from ganvas.engine.targets import locate
 from ganvas.engine.watching import check_collapse, published
 from ganvas.errors import ConfigError
-from ganvas.protocols import Samples
+from ganvas.evaluation.callback import Evaluations
+from ganvas.evaluation.measure import Measure
+from ganvas.evaluation.subject import Options
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from ganvas.data import ImageData
     from ganvas.engine.build import Checked
+    from ganvas.engine.settings import Evaluation, Paths
     from ganvas.models.base import GenerativeModule
-    from ganvas.types import Split
+    from ganvas.nn.extractor import Extractor
 
 
-@runtime_checkable
-class Measures(Protocol):
-    """A callback that logs `val/…` and `test/…`.
-
-    Attributes:
-        monitor: what selects the best checkpoint of a model that has no monitor of its own.
-        higher_is_better: direction of each metric that it logs.
-    """
-
-    monitor: str
-    higher_is_better: Mapping[str, bool]
-
-    def protocol(self, model: nn.Module, counts: Mapping[Split, int]) -> dict[str, Any]:
-        """What must be equal for two values to be compared; `counts` are of the images."""
-
-
-def build_metrics(checked: Checked, data: ImageData) -> Any:
-    """The callback of the `metrics` group; None where there is none.
-
-    Its `features` become a frozen network, a classifier with the weights for these images.
+def build_evaluations(checked: Checked, data: ImageData) -> Evaluations | None:
+    """The callback that takes the measures of the `metrics` group; None where there are none.
 
     Raises:
-        ConfigError: if it is no such callback, a value is refused, or the model draws no samples.
-        DataError: if a classifier has to be trained and the images can't be read.
+        ConfigError: if one is no measure, a value is refused, or the model can't be measured so.
+        DataError: if a network of features has to be trained and the images can't be read.
     """
-    from pytorch_lightning import Callback
-
-    if (target := _target(checked)) is None:
+    measures = build_measures(checked.config.get("metrics") or {})
+    if not measures:
         return None
-    chosen, model = checked.choices.get("metrics", "?"), checked.choices.get("model", "?")
-    if not issubclass(model_class(checked), Samples):
-        raise ConfigError(f"metrics={chosen}: model={model} draws no samples; leave metrics out")
-    node = checked.config["metrics"]
+    check_fit(measures, checked, data)
+    settings, paths = checked.settings.evaluation, checked.settings.paths
+    return Evaluations(
+        measures,
+        data,
+        options=options_of(settings),
+        extractor=extractor_for(measures, settings, data, paths=paths, trust=checked.trust),
+        cache_dir=paths.cache_dir,
+    )
+
+
+def build_measures(nodes: Mapping[str, Any]) -> dict[str, Measure]:
+    """The measures of checked nodes, by name; a null entry switches one off.
+
+    Raises:
+        ConfigError: if one is no measure, or a value is refused.
+    """
+    measures: dict[str, Measure] = {}
+    for name, node in nodes.items():
+        if node is None:
+            continue
+        try:
+            built = instantiate(node)
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"metrics.{name}: {error}") from error
+        if not isinstance(built, Measure):
+            raise ConfigError(
+                f"metrics.{name}: must name a measure by _target_, got {type(built).__name__}"
+            )
+        measures[name] = built
+    return measures
+
+
+def check_fit(measures: Mapping[str, Measure], checked: Checked, data: ImageData) -> None:
+    """Every measure fits the model and its data.
+
+    Raises:
+        ConfigError: for the first that does not, with the reason.
+    """
+    for name, measure in measures.items():
+        if fault := measure.unfit(model_class(checked), data):
+            model = checked.choices.get("model", "this model")
+            raise ConfigError(f"metrics={name}: model={model} {fault}; leave {name} out")
+
+
+def options_of(settings: Evaluation) -> Options:
+    """As measures take them."""
+    names = ("num", "seed", "ema", "quantize", "reference", "batch_size")
+    return Options(**{name: getattr(settings, name) for name in names})
+
+
+def extractor_for(
+    measures: Mapping[str, Measure],
+    settings: Evaluation,
+    data: ImageData,
+    *,
+    paths: Paths,
+    trust: Sequence[str],
+) -> Extractor | None:
+    """The network of `features`, frozen, or the one that the data call for; None if none is needed.
+
+    Raises:
+        ConfigError: if it is no network, or has no such layer.
+    """
+    if not any(measure.needs_features for measure in measures.values()):
+        return None
+    node = settings.features or default_features(data)
+    target = locate(node.get("_target_", ""), key="features._target_", trust=trust)
+    given = facts_for(target, data, stated=node)
+    build = partial(instantiate, {**node, **given, "_partial_": False})
     try:
-        parts = {k: instantiate(v) for k, v in node.items() if k not in ("_target_", "features")}
-        if node.get("features"):
-            parts["features"] = _features(checked, data, node["features"])
-        built = target(**parts, **facts_for(target, data, stated=node))
+        return build_extractor(build, data, layer=settings.layer, cache_dir=paths.cache_dir)
     except ConfigError:
         raise
     except ValueError as error:
-        raise ConfigError(f"metrics={chosen}: {error}") from error
-    if not isinstance(built, Callback) or not isinstance(built, Measures):
-        raise ConfigError(f"metrics={chosen}: {type(built).__name__} is no callback that measures")
-    return built
+        raise ConfigError(f"features: {error}") from error
 
 
-def _features(checked: Checked, data: ImageData, node: Any) -> Any:
-    factory = instantiate(node)
-    if isinstance(factory, partial):
-        factory = partial(factory, **facts_for(factory.func, data, stated=node))
-    build = factory if isinstance(factory, partial) else lambda: factory
-    try:
-        return build_features(build, data, cache_dir=checked.settings.paths.cache_dir)
-    except ValueError as error:
-        raise ConfigError(f"metrics.features: {error}") from error
-
-
-def _target(checked: Checked) -> Any:
-    node = checked.config.get("metrics")
-    if not node:
-        return None
-    return locate(node.get("_target_", ""), key="metrics._target_", trust=checked.trust)
-
-
-def directions(checked: Checked) -> dict[str, bool]:
+def directions(checked: Checked, data: ImageData) -> dict[str, bool]:
     """Whether higher is better, for each part of the model and each metric that has a direction."""
-    target = _target(checked)
-    measured = {} if target is None else target.higher_is_better
+    with torch.device("meta"):
+        evaluations = build_evaluations(checked, data)
+    measured = {} if evaluations is None else evaluations.directions
     return {**model_class(checked).directions(), **published(checked), **measured}
 
 
-def default_monitor(checked: Checked, model: GenerativeModule) -> str | None:
-    """The model's own; else that of the `metrics` group; None where nothing is fit for it."""
-    target = _target(checked)
-    return model.monitor or (None if target is None else target.monitor)
-
-
-def monitor_mode(
-    checked: Checked,
-    model: GenerativeModule,
-    monitor: str,
-    given: str | None,
-    *,
-    section: str = "checkpoint",
-) -> str:
-    """Whether a monitored metric should fall (`min`) or rise (`max`): as given or as it is known.
-
-    Raises:
-        ConfigError: if neither says so.
-    """
-    if given is not None:
-        return given
-    if monitor == model.monitor:
-        return model.monitor_mode
-    part = monitor.partition("/")[2]
-    if part not in (known := directions(checked)):
-        raise ConfigError(f"trainer.{section}.mode: say min or max for {monitor}; neither is known")
-    return "max" if known[part] else "min"
-
-
-def check_monitors(checked: Checked, model: GenerativeModule, parts: Sequence[str]) -> None:
-    """What early stopping and the best checkpoint look at will be there, and has a direction.
+class Monitors:
+    """What may be monitored, and in which direction.
 
     Args:
         checked: the job.
         model: built, on any device.
-        parts: that the model reports.
-
-    Raises:
-        ConfigError: with the monitors that there are.
+        evaluations: of the `metrics` group, if there are any.
     """
-    target = _target(checked)
-    measured = (*published(checked), *(target.higher_is_better if target else ()))
-    known = [f"val/{p}" for p in (*parts, *measured)]
-    trainer, name = checked.settings.trainer, checked.choices.get("model", "?")
-    stop = trainer.early_stopping
-    if stop and not (stop.monitor or default_monitor(checked, model)):
-        raise ConfigError(
-            f"trainer.early_stopping: model={name} has no monitor of its own; set "
-            f"trainer.early_stopping.monitor, one of {', '.join(known)}, and its mode"
-        )
-    callbacks = (checked.config.get("callbacks") or {}).values()
-    if any(c and not str(c.get("_target_")).startswith("ganvas.") for c in callbacks):
-        return  # these may log more than the model does
-    chosen = {"checkpoint": (trainer.checkpoint.monitor, trainer.checkpoint.mode)}
-    if stop:
-        chosen["early_stopping"] = (stop.monitor, stop.mode)
-    for section, (monitor, mode) in chosen.items():
-        if monitor is not None and monitor not in known:
+
+    def __init__(
+        self, checked: Checked, model: GenerativeModule, evaluations: Evaluations | None
+    ) -> None:
+        self.checked, self.model = checked, model
+        self.measured = {} if evaluations is None else evaluations.directions
+        self.directions = {
+            **model_class(checked).directions(),
+            **published(checked),
+            **self.measured,
+        }
+        self.default = model.monitor or (None if evaluations is None else evaluations.monitor)
+        """The model's own; else that of the measures; None where nothing is fit for it."""
+
+    def mode(self, monitor: str, given: str | None, *, section: str = "checkpoint") -> str:
+        """Whether a monitor should fall (`min`) or rise (`max`): as given or as it is known.
+
+        Raises:
+            ConfigError: if neither says so.
+        """
+        if given is not None:
+            return given
+        if monitor == self.model.monitor:
+            return self.model.monitor_mode
+        part = monitor.partition("/")[2]
+        if part not in self.directions:
             raise ConfigError(
-                f"trainer.{section}.monitor={monitor}: no such metric{suggest(monitor, known)}"
+                f"trainer.{section}.mode: say min or max for {monitor}; neither is known"
             )
-        if monitor is not None:
-            monitor_mode(checked, model, monitor, mode, section=section)
-    check_collapse(checked, known=known, directions=directions(checked))
+        return "max" if self.directions[part] else "min"
+
+    def check(self, parts: Sequence[str]) -> None:
+        """What early stopping and the best checkpoint look at will be there, with a direction.
+
+        Args:
+            parts: that the model reports.
+
+        Raises:
+            ConfigError: with the monitors that there are.
+        """
+        checked, trainer = self.checked, self.checked.settings.trainer
+        known = [f"val/{p}" for p in (*parts, *published(checked), *self.measured)]
+        stop = trainer.early_stopping
+        if stop and not (stop.monitor or self.default):
+            raise ConfigError(
+                f"trainer.early_stopping: model={checked.choices.get('model', '?')} has no monitor "
+                f"of its own; set trainer.early_stopping.monitor, one of {', '.join(known)}, and "
+                "its mode"
+            )
+        callbacks = (checked.config.get("callbacks") or {}).values()
+        if any(c and not str(c.get("_target_")).startswith("ganvas.") for c in callbacks):
+            return  # these may log more than the model does
+        chosen = {"checkpoint": (trainer.checkpoint.monitor, trainer.checkpoint.mode)}
+        if stop:
+            chosen["early_stopping"] = (stop.monitor, stop.mode)
+        for section, (monitor, mode) in chosen.items():
+            if monitor is not None and monitor not in known:
+                raise ConfigError(
+                    f"trainer.{section}.monitor={monitor}: no such metric{suggest(monitor, known)}"
+                )
+            if monitor is not None:
+                self.mode(monitor, mode, section=section)
+        check_collapse(checked, known=known, directions=self.directions)

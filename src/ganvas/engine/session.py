@@ -12,7 +12,7 @@ from ganvas.callbacks.collapse import Collapse
 from ganvas.callbacks.progress import ProgressLine
 from ganvas.engine.build import build_model
 from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
-from ganvas.engine.measures import build_metrics
+from ganvas.engine.measures import build_evaluations
 from ganvas.engine.trainer import make_callbacks, make_trainer, on_gpu, total_steps
 from ganvas.nn.frozen import Frozen
 
@@ -56,11 +56,12 @@ class Session:
         if checked.settings.trainer.compile:
             for network in self.model.networks().values():
                 network.compile()
-        metrics = build_metrics(checked, data)
-        if hub is not None and metrics is not None:
-            hub.record.set(protocol={"metrics": metrics.protocol(self.model, data.counts)})
+        evaluations = build_evaluations(checked, data)
+        if hub is not None and evaluations is not None:
+            record = hub.record
+            evaluations.on_protocols = lambda found: record.set(protocol=found)
         callbacks, self.figures, self.checkpoints = make_callbacks(
-            checked, self.model, folder=folder, recorder=hub, inbox=inbox, metrics=metrics
+            checked, self.model, folder=folder, recorder=hub, inbox=inbox, evaluations=evaluations
         )
         if console is not None and checked.settings.trainer.progress_bar:
             steps = total_steps(checked, data.steps_per_epoch() or 1)

@@ -84,6 +84,19 @@ class Paths(Section):
     weights_dir: str
 
 
+class Evaluation(Section):
+    """The `evaluation` section: how the measures of `metrics` are taken."""
+
+    num: Annotated[int, Field(ge=2)] | None = None
+    seed: NonNegative = 0
+    ema: bool = True
+    quantize: bool = True
+    reference: Literal["train", "val", "test"] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=256)] = 256
+    features: dict[str, Any] = {}
+    layer: str | None = None
+
+
 class TrainSettings(Section):
     """The top level of `conf/train.yaml`."""
 
@@ -111,6 +124,7 @@ class TrainSettings(Section):
     critic_condition: dict[str, Any] | None = None
     optimizer: dict[str, Any] | None = None
     metrics: dict[str, Any] | None = None
+    evaluation: Evaluation = Evaluation()
     features: dict[str, Any] | None = None
     callbacks: dict[str, Any] | None = None
     logger: dict[str, Any]
@@ -131,17 +145,17 @@ class OptionalPaths(Section):
 
     data_dir: str | None = None
     cache_dir: str | None = None
+    weights_dir: str | None = None
 
 
-class EvaluateSettings(Section):
+class EvaluateSettings(Evaluation):
     """`conf/evaluate.yaml`."""
 
     run: str
     checkpoint: str
-    split: Literal["test", "val"]
-    batch_size: Positive | None
+    split: Literal["train", "val", "test"]
+    metrics: dict[str, Any]
     accelerator: Literal["auto", "cpu", "gpu"]
-    seed: NonNegative
     paths: OptionalPaths
     full_error: bool
     trust: list[str]

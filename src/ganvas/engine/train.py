@@ -162,7 +162,7 @@ def _recorded(
     hub = Hub(
         record,
         [build_logger(checked)],
-        higher_is_better=directions(checked),
+        higher_is_better=directions(checked, data),
     )
     outcome = Outcome(record.path, EXIT_FAILED, "did not begin")
 

@@ -24,7 +24,7 @@ from ganvas.callbacks.random_state import RandomState
 from ganvas.callbacks.steps import Budget, GradientClipping, LearningRate
 from ganvas.engine.build import build_callbacks, instantiate
 from ganvas.engine.checkpoint_files import AtomicCheckpointIO
-from ganvas.engine.measures import default_monitor, monitor_mode
+from ganvas.engine.measures import Monitors
 from ganvas.schedules import as_schedule
 from ganvas.tracking import config_hash
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ganvas.engine.build import Checked
     from ganvas.engine.settings import TrainerSettings
     from ganvas.engine.signals import SignalInbox
+    from ganvas.evaluation.callback import Evaluations
     from ganvas.models.base import GenerativeModule
     from ganvas.protocols import Recorder
 
@@ -167,16 +168,17 @@ def make_callbacks(
     folder: Path,
     recorder: Recorder | None,
     inbox: SignalInbox,
-    metrics: pl.Callback | None = None,
+    evaluations: Evaluations | None = None,
 ) -> tuple[list[pl.Callback], Figures, Checkpoints]:
     """The callbacks of one training run, in the order in which they act."""
     settings = checked.settings.trainer
     saving = settings.checkpoint
-    monitor = saving.monitor or default_monitor(checked, model)
+    monitors = Monitors(checked, model, evaluations)
+    monitor = saving.monitor or monitors.default
     checkpoints = Checkpoints(
         folder / "checkpoints",
         monitor=monitor,
-        mode=_mode(checked, model, monitor, saving.mode),
+        mode=_mode(monitors, monitor, saving.mode),
         every_n_steps=saving.every_n_steps,
         keep=saving.keep,
         pending_signal=inbox,
@@ -184,18 +186,18 @@ def make_callbacks(
     figures = Figures(
         recorder, every_n_steps=settings.log_every_n_steps, last_good=checkpoints.last_good
     )
-    own = [*build_callbacks(checked), *([metrics] if metrics else [])]
+    own = [*build_callbacks(checked), *([evaluations] if evaluations else [])]
     for callback in own:
         if isinstance(callback, ImageGrids | Collapse):
             callback.recorder = recorder
         if isinstance(callback, Collapse):
-            callback.metric_mode = _mode(checked, model, callback.metric, callback.metric_mode)
+            callback.metric_mode = _mode(monitors, callback.metric, callback.metric_mode)
             figures.watchers.append(callback.observe)
-    ordered = [RandomState(), figures, *_step_callbacks(checked, model), *own, checkpoints]
+    ordered = [RandomState(), figures, *_step_callbacks(checked, monitors), *own, checkpoints]
     return ordered, figures, checkpoints
 
 
-def _step_callbacks(checked: Checked, model: GenerativeModule) -> list[pl.Callback]:
+def _step_callbacks(checked: Checked, monitors: Monitors) -> list[pl.Callback]:
     """Budget, schedule, clipping, early stopping and agreement of ranks, where asked for."""
     settings = checked.settings.trainer
     acting: list[pl.Callback] = []
@@ -206,11 +208,11 @@ def _step_callbacks(checked: Checked, model: GenerativeModule) -> list[pl.Callba
     if settings.gradient_clip_val:
         acting.append(GradientClipping(max_norm=settings.gradient_clip_val))
     if stop := settings.early_stopping:
-        watched = str(stop.monitor or default_monitor(checked, model))
+        watched = str(stop.monitor or monitors.default)
         acting.append(
             EarlyStopping(
                 watched,
-                mode=_mode(checked, model, watched, stop.mode),
+                mode=_mode(monitors, watched, stop.mode),
                 patience=stop.patience,
                 min_delta=stop.min_delta,
             )
@@ -220,11 +222,9 @@ def _step_callbacks(checked: Checked, model: GenerativeModule) -> list[pl.Callba
     return acting
 
 
-def _mode(
-    checked: Checked, model: GenerativeModule, monitor: str | None, given: str | None
-) -> Literal["min", "max"]:
+def _mode(monitors: Monitors, monitor: str | None, given: str | None) -> Literal["min", "max"]:
     """The direction of a monitor; of no matter where there is none."""
-    rising = monitor is not None and monitor_mode(checked, model, monitor, given) == "max"
+    rising = monitor is not None and monitors.mode(monitor, given) == "max"
     return "max" if rising else "min"
 
 

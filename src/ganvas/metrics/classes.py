@@ -34,12 +34,16 @@ class ClassCounts(Metric):
     @torch.no_grad()
     def update(self, images: Tensor) -> None:
         """Add images, uint8 `(B, C, H, W)`."""
-        found = self.classifier(images.float() / 255).argmax(1)
-        self.counts += torch.bincount(found, minlength=self.num_classes)
+        self.counts += counts_of(self.classifier(images.float() / 255))
 
     def compute(self) -> Tensor:
         """Images by class, `(K,)`."""
         return self.counts
+
+
+def counts_of(logits: Tensor) -> Tensor:
+    """Images by the class of their largest logit, int64 `(K,)`, for logits `(N, K)`."""
+    return torch.bincount(logits.argmax(1), minlength=logits.shape[1])
 
 
 def classes_hit(counts: Tensor) -> int:

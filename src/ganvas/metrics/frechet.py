@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -99,6 +101,53 @@ class FrechetDistance(Metric):
             self.real_sum, self.real_outer, self.num_real = kept
 
 
+@dataclass(frozen=True)
+class Moments:
+    """Mean and covariance of features, in float64.
+
+    Attributes:
+        num: of features.
+        mean: `(D,)`.
+        covariance: unbiased, `(D, D)`.
+        root: its symmetric square root, where it is known.
+    """
+
+    num: int
+    mean: Tensor
+    covariance: Tensor
+    root: Tensor | None = None
+
+    @classmethod
+    def of(cls, vectors: Tensor, *, name: str = "") -> Moments:
+        """Of features `(N, D)`.
+
+        Raises:
+            ValueError: if there are fewer than two.
+        """
+        x = vectors.double()
+        return cls(len(x), *gaussian(x.sum(0), x.T @ x, len(x), name=name))
+
+    def with_root(self) -> Moments:
+        """The same with `root`."""
+        return replace(self, root=_root(self.covariance))
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, to be kept in a file."""
+        kept = {"num": torch.tensor(self.num), "mean": self.mean, "covariance": self.covariance}
+        return kept if self.root is None else {**kept, "root": self.root}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Moments:
+        """What `tensors` gave."""
+        return cls(**{**tensors, "num": int(tensors["num"])})  # type: ignore[arg-type]
+
+
+def moments_distance(real: Moments, fake: Moments) -> Tensor:
+    """The Fréchet distance, a float64 scalar; the root of `real` is used where it is known."""
+    return frechet_distance(real.mean, real.covariance, fake.mean, fake.covariance, root=real.root)
+
+
 def gaussian(total: Tensor, outer: Tensor, num: int, *, name: str) -> tuple[Tensor, Tensor]:
     """Mean `(D,)` and unbiased covariance `(D, D)` from sums.
 
@@ -119,7 +168,9 @@ def gaussian(total: Tensor, outer: Tensor, num: int, *, name: str) -> tuple[Tens
     return mean, (outer - num * torch.outer(mean, mean)) / (num - 1)
 
 
-def frechet_distance(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -> Tensor:
+def frechet_distance(
+    mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor, *, root: Tensor | None = None
+) -> Tensor:
     """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½), at least 0.
 
     Args:
@@ -127,8 +178,9 @@ def frechet_distance(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -
         sigma1: `(D, D)`, symmetric and positive semi-definite but for rounding.
         mu2: as `mu1`.
         sigma2: as `sigma1`.
+        root: the symmetric square root of `sigma1`, where it is known.
     """
-    root = _root(sigma1)
+    root = _root(sigma1) if root is None else root
     product = root @ sigma2 @ root
     under = torch.linalg.eigvalsh((product + product.T) / 2)
     cross = under.clamp(min=0).sqrt().sum()

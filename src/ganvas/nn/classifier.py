@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganvas.types import ImageShape
+from ganvas.types import Features, ImageShape
 
 CHANNELS = (16, 32, 48)
 HIDDEN = 64
@@ -51,8 +51,15 @@ class ConvClassifier(nn.Sequential):
         layers["logits"] = nn.Linear(HIDDEN, num_classes)
         super().__init__(OrderedDict(layers))
 
+    name = "classifier"
+
     def features(self, x: Tensor) -> Tensor:
         """Images `(B, C, H, W)` in [0, 1] to the activations below the logits, `(B, 64)`."""
         for layer in list(self)[:-1]:
             x = layer(x)
         return x
+
+    def extract(self, x: Tensor) -> Features:
+        """As `features`, `(B, 64)`, and the logits `(B, K)`."""
+        vectors = self.features(x)
+        return Features(vectors, self[-1](vectors))

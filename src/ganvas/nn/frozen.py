@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ganvas.protocols import Extracts
+from ganvas.types import Features
 
 
 class Frozen(nn.Module):
@@ -31,10 +34,15 @@ class Frozen(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         """The network's output for images `(B, C, H, W)`, in float32 whatever autocast says."""
-        kind = x.device.type
-        known = torch.amp.is_autocast_available(kind)  # not on the meta device
-        with torch.autocast(kind, enabled=False) if known else nullcontext():
+        with _full_precision(x):
             return self.network(x.float())
+
+    def extract(self, x: Tensor) -> Features:
+        """Features of images `(B, C, H, W)` in [0, 1]; of a network that has none, its output."""
+        with _full_precision(x):
+            if isinstance(self.network, Extracts):
+                return self.network.extract(x.float())
+            return Features(self.network(x.float()).flatten(1))
 
     def layers(self, names: Sequence[str]) -> Frozen:
         """A frozen network from the same input to a dictionary of these layers' outputs.
@@ -60,3 +68,9 @@ class Frozen(nn.Module):
                 f"{', '.join(unknown) or 'none'}; there are: {', '.join(known)}"
             )
         return Frozen(create_feature_extractor(self.network, return_nodes=list(names), **options))
+
+
+def _full_precision(x: Tensor) -> AbstractContextManager[None]:
+    kind = x.device.type
+    known = torch.amp.is_autocast_available(kind)  # not on the meta device
+    return torch.autocast(kind, enabled=False) if known else nullcontext()

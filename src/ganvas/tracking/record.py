@@ -201,7 +201,7 @@ class RunRecord:
         if refused := sorted(_RESERVED & fields.keys()):
             raise RunError(
                 f"run.json: {', '.join(refused)} can't be set; "
-                "use update_metric or add_evaluation, the others never change"
+                "use update_metric or add_evaluations, the others never change"
             )
         self._content.update(redact(fields))
         self.flush()
@@ -223,10 +223,10 @@ class RunRecord:
         """The best value by metric, for metrics with a direction."""
         return self._summary.best()
 
-    def add_evaluation(self, evaluation: Mapping[str, Any]) -> None:
-        """Appends one evaluation to `run.json` (none is ever overwritten) and writes it."""
+    def add_evaluations(self, evaluations: Sequence[Mapping[str, Any]]) -> None:
+        """Appends to `run.json` (nothing is ever overwritten) and writes it."""
         earlier = self._content.get("evaluations", [])
-        self._content["evaluations"] = [*earlier, redact(evaluation)]
+        self._content["evaluations"] = [*earlier, *(redact(e) for e in evaluations)]
         self.flush()
 
     def flush(self) -> None:
