@@ -21,5 +21,9 @@ class RunError(GanvasError):
     """A run folder that is missing, damaged or in use."""
 
 
+class ProtocolError(GanvasError):
+    """Values that were not measured alike and so may not be compared."""
+
+
 class GanvasWarning(UserWarning):
     """What can be run but is better mended; shown once, without a place in the sources."""

@@ -134,11 +134,10 @@ def _evaluate(arguments: list[str]) -> int:
     from ganvas.engine.evaluate import evaluate
 
     results, unfit = evaluate(settings, chosen=any(o.startswith("metrics=") for o in overrides))
-    width = max(len(result["name"]) for result in results)
+    width = max(len(result.name) for result in results)
     for result in results:
-        spread = result["uncertainty"]
-        shown = "" if spread is None else f" ± {spread:.2g}"
-        print(f"{result['split']}/{result['name']:<{width}}  {result['value']:.6g}{shown}")
+        spread = "" if result.uncertainty is None else f" ± {result.uncertainty:.2g}"
+        print(f"{result.split}/{result.name:<{width}}  {result.value:.6g}{spread}")
     for name, reason in unfit.items():
         print(f"(metrics={name} was left out: {reason})")
     return EXIT_OK

@@ -172,6 +172,7 @@ class ImageData:
         device: str | torch.device = "cpu",
         position: Callable[[], int] = lambda: 0,
         batch_size: int | None = None,
+        in_order: bool = False,
     ) -> BatchLoader:
         """Batches of one split; needs `prepare`.
 
@@ -184,6 +185,7 @@ class ImageData:
             device: where the batches are wanted.
             position: training batches consumed so far, read when iteration starts.
             batch_size: global; that of the config where None.
+            in_order: train images too as they are: all, in order, without augmentation.
 
         Raises:
             DataError: the split has no images.
@@ -192,18 +194,17 @@ class ImageData:
         if self.counts[split] == 0:
             remedy = "set dataset.val_size" if split == "val" else "give the source a test split"
             raise DataError(f"{self.name} has no {split} images; {remedy}")
-        low, high = value_range
-        if not low < high:
-            raise ConfigError(f"value_range: low must be below high, got ({low:g}, {high:g})")
+        if not value_range[0] < value_range[1]:
+            raise ConfigError(f"value_range: low must be below high, got {value_range}")
         size = self.batch_size if batch_size is None else whole("batch_size", batch_size, least=1)
-        training = split == "train"
+        training = split == "train" and not in_order
         if training:
             self._divisible(size, world_size)
         target = torch.empty(0, device=device).device  # "cuda" becomes "cuda:0"
         return BatchLoader(
             self._images(split, device=target),
             share=Share(batch_size=size, rank=rank, world_size=world_size),
-            value_range=(float(low), float(high)),
+            value_range=value_range,
             device=target,
             seed=seed,
             augment=self.augment if training else None,

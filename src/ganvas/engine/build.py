@@ -43,6 +43,7 @@ MODEL_GROUPS = (
 )
 FACTS = ("image_shape", "num_classes", "num_train")
 """What the data tell a model, or the outermost class of a group, whose constructor asks for it."""
+NOT_NODES = ("model", "dataset", "paths", "trainer", "evaluation")
 DATA_ONLY_IN_SOURCE = frozenset({"root", "image_size", "source"})
 
 
@@ -108,12 +109,9 @@ def check_groups(checked: Checked) -> None:
     """
     config, trust = checked.config, checked.trust
     for group, node in config.items():
-        if not isinstance(node, dict) or group in ("model", "dataset", "paths", "trainer"):
+        if not isinstance(node, dict) or group in NOT_NODES:
             continue
-        if group == "evaluation":
-            node, group = node.get("features") or {}, "evaluation.features"  # noqa: PLW2901
-        asking = group in (*MODEL_GROUPS, "evaluation.features")
-        check_node(node, key=group, trust=trust, given=FACTS if asking else ())
+        check_node(node, key=group, trust=trust, given=FACTS if group in MODEL_GROUPS else ())
     if schedule := config["trainer"].get("lr_schedule"):
         check_node(schedule, key="trainer.lr_schedule", trust=trust)
     check_dataset(config["dataset"], trust)

@@ -52,8 +52,8 @@ def check_plain(
 
     What the config itself says under `trust` is not heard: a run's record may come from anywhere.
     """
-    from ganvas.engine.build import Checked, check_groups
-    from ganvas.engine.targets import trusted_modules
+    from ganvas.engine.build import FACTS, Checked, check_groups
+    from ganvas.engine.targets import check_node, trusted_modules
 
     settings = validate(TrainSettings, config)
     _check_name(settings.name)
@@ -61,6 +61,8 @@ def check_plain(
     recorded["trainer"] = settings.trainer.model_dump()
     checked = Checked(settings, recorded, dict(choices), trusted_modules(trust))
     check_groups(checked)
+    features = settings.evaluation.features
+    check_node(features, key="evaluation.features", trust=checked.trust, given=FACTS)
     return checked
 
 

@@ -19,6 +19,7 @@ from ganvas.engine.settings import EvaluateSettings
 from ganvas.engine.targets import check_node
 from ganvas.errors import ConfigError, RunError
 from ganvas.evaluation.callback import take
+from ganvas.evaluation.result import Result
 from ganvas.evaluation.subject import Subject
 from ganvas.tracking.provenance import package_versions
 from ganvas.tracking.record import RunRecord
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     settings: EvaluateSettings, *, chosen: bool = False
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
+) -> tuple[list[Result], dict[str, str]]:
     """Measure and record.
 
     Under `torchrun` the ranks share the work; the values are those of one rank.
@@ -107,22 +108,22 @@ def _result(
     *,
     checkpoint: str,
     provenance: Mapping[str, Any],
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "split": subject.split,
-        "value": finding.value,
-        "uncertainty": finding.uncertainty,
-        "checkpoint": checkpoint,
-        "protocol": {**subject.protocol(), **finding.protocol},
-        "provenance": dict(provenance),
-    }
+) -> Result:
+    return Result(
+        name=name,
+        split=subject.split,
+        value=finding.value,
+        uncertainty=finding.uncertainty,
+        checkpoint=checkpoint,
+        protocol={**subject.protocol(), **finding.protocol},
+        provenance=dict(provenance),
+    )
 
 
-def _append(folder: Path, results: Sequence[dict[str, Any]]) -> None:
+def _append(folder: Path, results: Sequence[Result]) -> None:
     record = RunRecord.open(folder, resume=False)
     try:
-        record.add_evaluations(results)
+        record.add_evaluations([result.as_dict() for result in results])
     finally:
         record.close()
 

@@ -27,16 +27,7 @@ from ganvas.errors import ConfigError
 
 OUR_PACKAGES = tuple(
     f"ganvas.{name}."
-    for name in (
-        "nn",
-        "losses",
-        "data",
-        "metrics",
-        "models",
-        "callbacks",
-        "tracking",
-        "evaluation",
-    )  # fmt: skip
+    for name in ("nn", "losses", "data", "metrics", "models", "callbacks", "evaluation", "tracking")
 )
 INSTANTIATE_KEYS = frozenset({"_target_", "_partial_", "_recursive_", "_convert_"})
 

@@ -96,7 +96,7 @@ class Subject:
 
     @property
     def num(self) -> int:
-        """Samples, and real images of the reference split: as asked for, or as many as there are."""
+        """Samples, and real images of the reference split: as asked for, or all there are."""
         there = self.data.counts[self.reference_split]
         return min(self.options.num or there, there)
 
@@ -151,6 +151,7 @@ class Subject:
             seed=self.options.seed,
             device=self.device,
             batch_size=BLOCK,
+            in_order=True,
         )
         for index, block in enumerate(blocks):
             size = min(len(block), num - block.start)
@@ -191,7 +192,7 @@ class Subject:
         return self.model.prior_codes(num, seed=self.options.seed)
 
     def samples(self, num: int | None = None) -> Iterator[Batch]:
-        """This rank's batches of samples, as metrics see images; of a conditional model y in turn."""
+        """This rank's batches of samples, as metrics see images; classes in turn."""
         model, num = self.model, self.num if num is None else num
         assert isinstance(model, Samples)
         codes = self.codes(num)
