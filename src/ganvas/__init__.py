@@ -13,14 +13,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ganvas.engine.api import train
+    from ganvas.engine.api import evaluate, train
     from ganvas.engine.runs import Run, load_run
 
 __version__ = "0.1.0"
-__all__ = ["Run", "__version__", "load_run", "train"]
+__all__ = ["Run", "__version__", "evaluate", "load_run", "train"]
 
 _HOMES = {
     "train": "ganvas.engine.api",
+    "evaluate": "ganvas.engine.api",
     "load_run": "ganvas.engine.runs",
     "Run": "ganvas.engine.runs",
 }

@@ -128,7 +128,8 @@ def test_without_metrics_a_gan_has_no_best(place: Path) -> None:
         ("model=gan evaluation.nun=3", "`evaluation.nun`: no such key; did you mean `num`?"),
         (
             "model=gan evaluation.layer=relu9",
-            "evaluation.layer=relu9: layers must name layers of ConvClassifier, got relu9; there are: "
+            "evaluation.layer=relu9: layers must name layers of ConvClassifier, got relu9; there "
+            "are: "
             "conv1, relu1, pool1, conv2, relu2, pool2, conv3, relu3, pool3, flatten, dense, relu4, "
             "logits",
         ),

@@ -114,7 +114,7 @@ def _run_command(arguments: list[str], *, command: str) -> tuple[str, list[str]]
 
 
 def _sample(arguments: list[str]) -> int:
-    from ganvas.cli.settings import command_settings
+    from ganvas.engine.command import command_settings
     from ganvas.engine.settings import SampleSettings
 
     run, overrides = _run_command(arguments, command="sample")
@@ -126,14 +126,14 @@ def _sample(arguments: list[str]) -> int:
 
 
 def _evaluate(arguments: list[str]) -> int:
-    from ganvas.cli.settings import command_settings
+    from ganvas.engine.command import command_settings
     from ganvas.engine.settings import EvaluateSettings
 
     run, overrides = _run_command(arguments, command="evaluate")
     settings = command_settings(EvaluateSettings, "evaluate", run, overrides)
-    from ganvas.engine.evaluate import evaluate
+    from ganvas.engine.evaluate import evaluate, names_measures
 
-    results, unfit = evaluate(settings, chosen=any(o.startswith("metrics=") for o in overrides))
+    results, unfit = evaluate(settings, chosen=names_measures(overrides))
     width = max(len(result.name) for result in results)
     for result in results:
         spread = "" if result.uncertainty is None else f" ± {result.uncertainty:.2g}"

@@ -14,6 +14,7 @@ from ganvas.errors import ConfigError, RunError
 if TYPE_CHECKING:
     from ganvas.engine.runs import Run
     from ganvas.engine.train import Outcome
+    from ganvas.evaluation.result import Result
 
 RESUMABLE = ("trainer.max_epochs", "trainer.max_steps", "trainer.progress_bar", "logger.mode")
 """What a resumed run may change: how long it trains and how it is shown, not what it is."""
@@ -52,6 +53,34 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
     if outcome.error is not None:
         raise outcome.error
     return load_run(outcome.folder)
+
+
+def evaluate(
+    run: Run | str | Path, overrides: Sequence[str] = (), *, trust: Sequence[str] = ()
+) -> list[Result]:
+    """Measure a trained model and record the results; `ganvas evaluate` for notebooks.
+
+    Args:
+        run: the run, or its folder.
+        overrides: as on the command line, e.g. `["metrics=[samples]", "num=1000"]`.
+        trust: your own modules that the run's config or `features` may name.
+
+    Returns:
+        The results, as appended to the run's record; measures that do not fit are left out
+        unless they were named.
+
+    Raises:
+        GanvasError: if the run, its checkpoint or its data can't be used, or a measure not taken.
+    """
+    from ganvas.engine.command import command_settings
+    from ganvas.engine.evaluate import evaluate, names_measures
+    from ganvas.engine.settings import EvaluateSettings
+
+    path = str(run if isinstance(run, str | Path) else run.path)
+    settings = command_settings(EvaluateSettings, "evaluate", path, [str(o) for o in overrides])
+    settings = settings.model_copy(update={"trust": [*settings.trust, *trust]})
+    with plain_notices():
+        return evaluate(settings, chosen=names_measures(overrides))[0]
 
 
 def resume_target(overrides: Sequence[str]) -> str | None:

@@ -85,6 +85,11 @@ def evaluate(
     return results, unfit
 
 
+def names_measures(overrides: Sequence[str]) -> bool:
+    """Whether measures were named, so that one that does not fit is a fault."""
+    return any(override.startswith("metrics=") for override in overrides)
+
+
 def _fitting(
     measures: Mapping[str, Measure], checked: Checked, data: ImageData, *, chosen: bool
 ) -> tuple[dict[str, Measure], dict[str, str]]:
