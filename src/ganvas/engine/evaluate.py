@@ -69,6 +69,7 @@ def evaluate(
             options=options_of(settings),
             extractor=extractor_for(measures, settings, data, paths=paths, trust=checked.trust),
             cache_dir=paths.cache_dir,
+            weights_dir=paths.weights_dir,
             rank=rank,
             world_size=world_size,
         )

@@ -44,6 +44,7 @@ def build_evaluations(checked: Checked, data: ImageData) -> Evaluations | None:
         options=options_of(settings),
         extractor=extractor_for(measures, settings, data, paths=paths, trust=checked.trust),
         cache_dir=paths.cache_dir,
+        weights_dir=paths.weights_dir,
     )
 
 

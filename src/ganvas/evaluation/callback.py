@@ -30,6 +30,7 @@ class Evaluations(pl.Callback):
         options: of the evaluation.
         extractor: of features, where a measure needs them.
         cache_dir: where statistics of real images are kept; None for in memory only.
+        weights_dir: where published weights are.
 
     Attributes:
         on_protocols: is told what the values were measured on, by their full names, once they are.
@@ -43,9 +44,10 @@ class Evaluations(pl.Callback):
         options: Options,
         extractor: Extractor | None = None,
         cache_dir: str | Path | None = None,
+        weights_dir: str | Path | None = None,
     ) -> None:
         self.measures, self.data, self.options = dict(measures), data, options
-        self.extractor, self.cache_dir = extractor, cache_dir
+        self.extractor, self.cache_dir, self.weights_dir = extractor, cache_dir, weights_dir
         self.on_protocols: Callable[[dict[str, Any]], None] = lambda protocols: None
         self._protocols: dict[str, dict[str, Any]] = {}
 
@@ -81,6 +83,7 @@ class Evaluations(pl.Callback):
             options=self.options,
             extractor=self.extractor,
             cache_dir=self.cache_dir,
+            weights_dir=self.weights_dir,
             rank=trainer.global_rank,
             world_size=trainer.world_size,
         )

@@ -66,6 +66,7 @@ class Subject:
         options: of the evaluation.
         extractor: of features, where a measure needs them.
         cache_dir: where statistics of real images are kept; None for in memory only.
+        weights_dir: where published weights are.
         prior: codes in the place of the model's own.
         rank: of this process.
         world_size: number of processes.
@@ -80,6 +81,7 @@ class Subject:
         options: Options,
         extractor: Extractor | None = None,
         cache_dir: str | Path | None = None,
+        weights_dir: str | Path | None = None,
         prior: CodesFrom | None = None,
         rank: int = 0,
         world_size: int = 1,
@@ -87,6 +89,7 @@ class Subject:
         self.model, self.data, self.split, self.options = model, data, split, options
         self.rank, self.world_size = rank, world_size
         self._extractor, self._cache_dir, self._prior = extractor, cache_dir, prior
+        self.weights_dir = weights_dir
         self._references: dict[Split, Reference] = {}
 
     @property
