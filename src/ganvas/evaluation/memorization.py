@@ -1,0 +1,89 @@
+"""Whether samples are copies of training images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor, nn
+
+from ganvas.errors import RunError
+from ganvas.evaluation.measure import Measure, named
+from ganvas.metrics.memorization import TAIL, memorization
+from ganvas.metrics.nearest import nearest
+from ganvas.protocols import Samples
+from ganvas.types import Finding
+
+if TYPE_CHECKING:
+    from ganvas.data import ImageData
+    from ganvas.evaluation.subject import Subject
+
+
+class MemorizationMeasure(Measure):
+    """Distances of samples from training images against those of images never trained on.
+
+    Of each sample, and of each of as many images of the evaluated split, the distance from the
+    nearest training image is found in the extractor's features. `ganvas.metrics.memorization`
+    defines what is made of them:
+
+    - `memorization_<features>`: probability that a sample is nearer than an unseen image; 0.5 if
+      nothing is copied, 1 if everything is;
+    - `memorization_ratio_<features>`: of the median distances; 1 if nothing is copied, 0 if
+      everything is;
+    - `near_copies_<features>`: share of samples as near as the nearest hundredth of the unseen
+      images; 0.01 if nothing is copied, 1 if everything is.
+
+    Args:
+        num_train: training images that are searched, the first ones; None for all.
+
+    Raises:
+        ValueError: if no training image is to be searched.
+        RunError: on `measure`, if the evaluated split is the one that was trained on.
+    """
+
+    needs_features = True
+    directions: ClassVar[Mapping[str, bool]] = {"near_copies_{features}": False}
+
+    def __init__(self, *, num_train: int | None) -> None:
+        if num_train is not None and num_train < 1:
+            raise ValueError(f"num_train must be null or at least 1, got {num_train}")
+        self.num_train = num_train
+
+    def unfit(self, model: type[nn.Module], data: ImageData) -> str | None:
+        """Where nothing is sampled."""
+        del data
+        return None if issubclass(model, Samples) else "draws no samples"
+
+    def measure(self, subject: Subject) -> Mapping[str, Finding]:
+        """See the class."""
+        if subject.split == "train":
+            raise RunError(
+                "metrics=memorization: split=train: memorisation shows against images that were "
+                "not trained on; choose split=test or split=val"
+            )
+        num = min(self.num_train or (there := subject.data.counts["train"]), there)
+        train, unseen = subject.reference("train", num=num), subject.reference(subject.split)
+        points = train.features.vectors
+
+        def distances(vectors: Tensor) -> Tensor:
+            return nearest(vectors, points, k=1).distances[:, 0]
+
+        kept = unseen.kept(
+            f"nearest-{train.key[:32]}", lambda: {"distances": distances(unseen.features.vectors)}
+        )
+        found = memorization(distances(subject.sample_features.vectors), kept["distances"])
+        protocol = {
+            **subject.sample_protocol(),
+            "num_train": num,
+            "train_images": subject.data.content("train", num=num),
+        }
+        values = {
+            "memorization_{features}": Finding(
+                found.probability, uncertainty=found.probability_error, protocol=protocol
+            ),
+            "memorization_ratio_{features}": Finding(found.ratio, protocol=protocol),
+            "near_copies_{features}": Finding(
+                found.near_copies, protocol={**protocol, "tail": TAIL}
+            ),
+        }
+        return {named(name, subject.extractor.name): value for name, value in values.items()}
