@@ -32,6 +32,26 @@ class HasPosterior(Protocol):
 
 
 @runtime_checkable
+class HasLikelihood(Protocol):
+    """A latent variable model whose p(x|z), p(z) and q(z|x) can be computed.
+
+    The first and the last of a `Conditional` model are given labels `y` `(B,)` too.
+    """
+
+    def posterior(self, x: Tensor) -> GaussianPosterior:
+        """Images `(B, C, H, W)` to q(z|x)."""
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) in nats, `(B,)`, for images `(B, C, H, W)` and codes `(B, Z)`."""
+
+    def likelihood_kind(self) -> str:
+        """What p(x|z) is a distribution over: see `ganvas.nn.likelihoods.Likelihood`."""
+
+    def prior_density(self) -> Callable[[Tensor], Tensor]:
+        """The map from codes `(B, Z)` to log p(z) in nats, `(B,)`."""
+
+
+@runtime_checkable
 class Decodes(Protocol):
     """A model with a decoder or generator."""
 
@@ -104,6 +124,17 @@ class Extracts(Protocol):
 
     def extract(self, x: Tensor) -> Features:
         """Images `(B, C, H, W)` in [0, 1] to features `(B, D)` and logits `(B, K)` or None."""
+
+
+@runtime_checkable
+class Transforms(Protocol):
+    """A network that changes images before its first layer, such as their size.
+
+    Attributes:
+        transform: how, in words.
+    """
+
+    transform: str
 
 
 class Encoder(Protocol):

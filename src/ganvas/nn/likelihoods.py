@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,14 @@ from ganvas.nn.gather import gathered
 
 
 class Likelihood(nn.Module, ABC):
-    """Abstract: decoder outputs `(B, C, H, W)` to a distribution over images in [0, 1]."""
+    """Abstract: decoder outputs `(B, C, H, W)` to a distribution over images in [0, 1].
+
+    Attributes:
+        kind: what `exp(log_prob)` is: a "density" over real pixels, a probability of the 256
+            "levels" k/255, or a probability of "binary" pixels, which on grey ones is neither.
+    """
+
+    kind: ClassVar[Literal["density", "levels", "binary"]] = "density"
 
     @abstractmethod
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
@@ -39,6 +47,8 @@ class BernoulliLikelihood(Likelihood):
     Kingma & Welling 2014, appendix C.1. Exact for binary pixels. On grey pixels this is the usual
     binary cross-entropy, which is *not* a normalised density: compare it with itself only.
     """
+
+    kind = "binary"
 
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
         """See the class; `(B,)` nats."""
@@ -234,6 +244,7 @@ class DiscretizedLogisticLikelihood(Likelihood):
         ValueError: if scale is not positive.
     """
 
+    kind = "levels"
     HALF_BIN = 0.5 / 255
 
     def __init__(self, *, scale: float) -> None:

@@ -89,6 +89,10 @@ class ConditionalVAE(VAE):
         """q(z|x, y) for images `(B, C, H, W)` in [0, 1] and labels `(B,)`."""
         return as_posterior(self.encoder(with_plane(x, y, planes=self.label_plane)))
 
+    def log_likelihood(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """log p(x|z, y) in nats, `(B,)`, for images, codes `(B, Z)` and labels `(B,)`."""
+        return super().log_likelihood(x, self._with_class(z, y))
+
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Images `(B, C, H, W)` in [0, 1] with labels `(B,)` to posterior means `(B, Z)`."""
         return self.posterior(x, y).mu

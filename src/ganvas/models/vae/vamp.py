@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -98,6 +99,10 @@ class VampVAE(VAE):
         log_probs = self.components().log_prob(z[:, None])
         return log_probs.logsumexp(1) - math.log(log_probs.shape[1])
 
+    def prior_density(self) -> Callable[[Tensor], Tensor]:
+        """As `prior_log_prob`, for many codes: the pseudo-inputs are encoded once for all."""
+        return partial(mixture_log_prob, self.components())
+
     def rate(self, posterior: GaussianPosterior, z: Tensor) -> Tensor:
         """log q(z|x) − log p(z) in nats per image, `(B,)`: KL(q(z|x) ‖ p(z)) from one sample."""
         return posterior.log_prob(z) - self.prior_log_prob(z)
@@ -109,3 +114,16 @@ class VampVAE(VAE):
         num = len(components.mu)
         k = (torch.special.ndtr(choice[:, 0]) * num).long().clamp(max=num - 1)
         return GaussianPosterior(components.mu[k], components.log_var[k]).sample(normal)
+
+
+def mixture_log_prob(components: GaussianPosterior, z: Tensor) -> Tensor:
+    """log 1/K Σ_k N(z; mu_k, diag σ_k²) in nats, float64 `(B,)`, for codes `(B, Z)`.
+
+    Σ (z − mu)² / σ² is multiplied out, so that no tensor `(B, K, Z)` is made: in float64, as the
+    terms are large and nearly cancel where σ is small.
+    """
+    mu, log_var, z = components.mu.double(), components.log_var.double(), z.double()
+    precision = (-log_var).exp()
+    constant = (mu.square() * precision + log_var + math.log(2 * math.pi)).sum(1)
+    squared = z.square() @ precision.T - 2 * z @ (mu * precision).T + constant
+    return (-0.5 * squared).logsumexp(1) - math.log(len(mu))

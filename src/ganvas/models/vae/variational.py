@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -22,6 +23,11 @@ def as_posterior(encoded: Tensor) -> GaussianPosterior:
     encoded = encoded.to(torch.promote_types(encoded.dtype, torch.float32))
     mu, log_var = encoded.chunk(2, dim=1)
     return GaussianPosterior(mu, log_var)
+
+
+def standard_normal_log_prob(z: Tensor) -> Tensor:
+    """log N(z; 0, I) in nats, `(B,)` for codes `(B, Z)`."""
+    return -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
 
 
 class LatentVariable(GenerativeModule):
@@ -68,6 +74,18 @@ class LatentVariable(GenerativeModule):
         """
         del z
         return standard_normal_kl(posterior)
+
+    def prior_density(self) -> Callable[[Tensor], Tensor]:
+        """The map from codes `(B, Z)` to log p(z) in nats, `(B,)`; here of N(0, I)."""
+        return standard_normal_log_prob
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) in nats, `(B,)`, for images `(B, C, H, W)` and codes `(B, Z)`."""
+        return self.likelihood.log_prob(x, self.decoder(z))
+
+    def likelihood_kind(self) -> str:
+        """What p(x|z) is a distribution over: see `Likelihood`."""
+        return self.likelihood.kind
 
     def codes_from(self, noise: Callable[[int], Tensor]) -> Tensor:
         """Codes `(N, Z)` from the prior; `noise(width)` gives standard normal `(N, width)`."""
