@@ -1,0 +1,121 @@
+"""What the codes of a model with a posterior know of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from ganvas.evaluation.measure import Measure
+from ganvas.losses.divergences import standard_normal_kl_per_dim
+from ganvas.metrics.information import active_units, information_parts
+from ganvas.protocols import Conditional, HasPosterior
+from ganvas.types import Batch, Finding, GaussianPosterior
+
+if TYPE_CHECKING:
+    from ganvas.data import ImageData
+    from ganvas.evaluation.subject import Subject
+
+MOST_DIMENSIONS = 64
+"""Of which each has a value of its own in the record."""
+
+
+class InformationMeasure(Measure):
+    """Active units, KL per dimension, and the mutual information and its fellows in the rate.
+
+    Of all images of the split:
+
+    - `active_units`: dimensions whose posterior mean varies (`active_units`);
+    - `kl_00`, `kl_01`, …: KL(q(z_d|x) ‖ N(0, 1)) of each dimension in nats per image, where there
+      are at most 64; they sum to the rate.
+
+    Of the first `num_images`, by `information_parts`, in nats per image:
+
+    - `mutual_information`: I_q(x; z), and `mutual_information_cap`, log of the number of images,
+      which the estimate never exceeds;
+    - `total_correlation`: KL(q(z) ‖ Π_d q(z_d));
+    - `dimension_wise_kl`: Σ_d KL(q(z_d) ‖ p(z_d));
+    - `aggregate_kl`: KL(q(z) ‖ p(z)), the sum of the two before it.
+
+    What needs the prior (each KL) is there for models whose prior is N(0, I). Of a conditional
+    model the posterior is q(z|x, y), so its information is that on image and label.
+
+    Args:
+        num_images: the first so many images of the split make the aggregate posterior; None for
+            all. Time grows with its square.
+        active_threshold: variance beyond which a dimension is active.
+
+    Raises:
+        ValueError: if there are fewer than two images, or the threshold is below 0.
+    """
+
+    def __init__(self, *, num_images: int | None, active_threshold: float) -> None:
+        if num_images is not None and num_images < 2:  # noqa: PLR2004
+            raise ValueError(f"num_images must be at least 2, got {num_images}; log 1 is 0")
+        if active_threshold < 0:
+            raise ValueError(f"active_threshold is a variance, at least 0, got {active_threshold}")
+        self.num_images, self.active_threshold = num_images, active_threshold
+
+    def unfit(self, model: type[nn.Module], data: ImageData) -> str | None:
+        """Where an image has no distribution of codes."""
+        del data
+        return None if issubclass(model, HasPosterior) else "has no posterior q(z|x)"
+
+    def measure(self, subject: Subject) -> Mapping[str, Finding]:
+        """See the class."""
+        model, data, split = subject.model, subject.data, subject.split
+        found = subject.collect(lambda batch: _encoded(model, batch), subject.batches())
+        found = {name: values.double() for name, values in found.items()}
+        units = active_units(found["mu"], threshold=self.active_threshold)
+        values = {"active_units": Finding(units, None, {"active_threshold": self.active_threshold})}
+        normal_prior = model.standard_normal_prior
+        if normal_prior:
+            values |= _per_dimension(GaussianPosterior(found["mu"], found["log_var"]))
+
+        num = min(self.num_images or data.counts[split], data.counts[split])
+        protocol = {
+            "images": data.content(split, num=num),
+            "num_images": num,
+            "estimator": "aggregate posterior of these images, one code each",
+        }
+        first = {name: value[:num] for name, value in found.items()}
+        for name, part in _parts(**first, normal_prior=normal_prior).items():
+            values[name] = _mean(part, protocol)
+        return values | {"mutual_information_cap": Finding(math.log(num), None, protocol)}
+
+
+def _parts(*, mu: Tensor, log_var: Tensor, noise: Tensor, normal_prior: bool) -> dict[str, Tensor]:
+    """Of each image, `(N,)` by name, from `(N, Z)` each."""
+    posterior = GaussianPosterior(mu, log_var)
+    parts = information_parts(posterior.sample(noise), posterior)
+    found = {
+        "mutual_information": parts.mutual_information,
+        "total_correlation": parts.total_correlation,
+    }
+    if normal_prior:
+        found["dimension_wise_kl"] = parts.dimension_wise_kl
+        found["aggregate_kl"] = parts.total_correlation + parts.dimension_wise_kl
+    return found
+
+
+def _per_dimension(posterior: GaussianPosterior) -> dict[str, Finding]:
+    if posterior.mu.shape[1] > MOST_DIMENSIONS:
+        return {}
+    per_dim = standard_normal_kl_per_dim(posterior)
+    return {f"kl_{d:02d}": _mean(values, {}) for d, values in enumerate(per_dim.unbind(1))}
+
+
+def _mean(values: Tensor, protocol: Mapping[str, Any]) -> Finding:
+    """The mean of values per image, with its standard error where there is more than one."""
+    num = len(values)
+    error = values.std().item() / math.sqrt(num) if num > 1 else None
+    return Finding(values.mean().item(), error, protocol)
+
+
+def _encoded(model: Any, batch: Batch) -> dict[str, Tensor]:
+    """Posterior and noise; codes are made of them in float64, as narrow posteriors need."""
+    labels = {"y": batch.y} if isinstance(model, Conditional) else {}
+    q = model.posterior(batch.x, **labels)
+    return {"mu": q.mu, "log_var": q.log_var, "noise": model.noise(batch, q.mu.shape[1])}
