@@ -2,85 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
+
+from ganvas.metrics.feature_metric import FeatureMetric, check_finite
 
 LEAST = 2
 
 
-class FrechetDistance(Metric):
+class FrechetDistance(FeatureMetric):
     """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½) of the features of real and fake images.
 
     The squared 2-Wasserstein distance of two Gaussians (Dowson & Landau 1982, eq. 4), proposed for
     samples by Heusel et al. 2017, arXiv:1706.08500, eq. 6. It is called FID for the features of one
     certain Inception network only; in others its values mean something else.
 
-    Sums of features and of their outer products are kept in float64, so the value does not depend
-    on batches, order or ranks but for rounding. Covariances are unbiased (1 / (N − 1)). The matrix
-    under the outer root is symmetrised, then its eigenvalues are those of a symmetric matrix. With
-    few images the value is too large; compare at equal numbers only.
+    Everything is in float64. As many features as are wide are kept as they are; beyond that, they
+    are folded into mean and scatter (Chan et al. 1979), which lose no digits where means are large.
+    So the value does not depend on batches, order or ranks but for rounding. Covariances are
+    unbiased (1 / (N − 1)). With few images the value is too large; compare at equal numbers only.
 
     Args:
-        features: from float images `(B, C, H, W)` in [0, 1] to `(B, D)`.
-        num_features: D.
+        features: from float images `(B, C, H, W)` in [0, 1] to `(B, D)`; None where `update` is
+            given features.
+        num_features: D; None for that of the first features.
         keep_real: whether `reset` leaves the real images in.
+        floats: whether float images in [0, 1] are taken too, as they are.
+        real: moments of the real images where they are known; then only fake ones are added.
         metric: arguments of torchmetrics' `Metric`.
 
     Raises:
-        ValueError: on `compute`, with fewer than two images of either kind.
+        ValueError: on `compute`, with fewer than two images of either kind; on `update`, see there,
+            and for real images beside known moments.
     """
 
-    is_differentiable = False
     higher_is_better = False
-    full_state_update = False
 
-    real_sum: Tensor
-    real_outer: Tensor
-    num_real: Tensor
-    fake_sum: Tensor
-    fake_outer: Tensor
-    num_fake: Tensor
+    real_folded: list[Tensor]
+    fake_folded: list[Tensor]
 
     def __init__(
-        self, *, features: nn.Module, num_features: int, keep_real: bool = False, **metric: Any
+        self,
+        *,
+        features: nn.Module | None = None,
+        num_features: int | None = None,
+        keep_real: bool = False,
+        floats: bool = False,
+        real: Moments | None = None,
+        **metric: Any,
     ) -> None:
-        super().__init__(**metric)
-        self.features = features
-        self.keep_real = keep_real
-        width, kind = num_features, torch.float64
-        for side in ("real", "fake"):
-            self.add_state(f"{side}_sum", torch.zeros(width, dtype=kind), "sum")
-            self.add_state(f"{side}_outer", torch.zeros(width, width, dtype=kind), "sum")
-            self.add_state(f"num_{side}", torch.tensor(0), "sum")
+        super().__init__(
+            features=features,
+            num_features=num_features if real is None else len(real.mean),
+            keep_real=keep_real,
+            floats=floats,
+            **metric,
+        )
+        self.known = None if real is None else real.with_root()
+        for name in ("real_folded", "fake_folded"):
+            self.add_state(name, [])
 
-    @torch.no_grad()
-    def update(self, images: Tensor, real: bool) -> None:
-        """Add images.
-
-        Args:
-            images: uint8 `(B, C, H, W)`.
-            real: whether they are real.
-
-        Raises:
-            ValueError: if the images are of another type.
-        """
-        if images.dtype != torch.uint8:
-            raise ValueError(f"images must be uint8, 0 to 255, got {images.dtype}")
-        found = self.features(images.float() / 255).double()
-        total, outer = found.sum(0), found.T @ found
-        if real:
-            self.real_sum += total
-            self.real_outer += outer
-            self.num_real += len(images)
-        else:
-            self.fake_sum += total
-            self.fake_outer += outer
-            self.num_fake += len(images)
+    def update_features(self, vectors: Tensor, *, real: bool) -> None:
+        """Keep features, or fold them where there are more than they are wide."""
+        if real and self.known is not None:
+            raise ValueError("the moments of the real images were given; add fake ones only")
+        super().update_features(vectors, real=real)
+        name = "real" if real else "fake"
+        rows: list[Tensor] = getattr(self, name)
+        if sum(map(len, rows)) > vectors.shape[1]:
+            folded = _merged([*getattr(self, f"{name}_folded"), _folded(torch.cat(rows))])
+            setattr(self, f"{name}_folded", [folded])
+            setattr(self, name, [])
 
     def compute(self) -> Tensor:
         """The distance, a float64 scalar.
@@ -88,17 +84,23 @@ class FrechetDistance(Metric):
         Raises:
             ValueError: with fewer than two images of either kind.
         """
-        return frechet_distance(
-            *gaussian(self.real_sum, self.real_outer, int(self.num_real), name="real"),
-            *gaussian(self.fake_sum, self.fake_outer, int(self.num_fake), name="fake"),
-        )
+        return moments_distance(self.moments("real"), self.moments("fake"))
 
-    def reset(self) -> None:
-        """Forget all images, or the fake ones alone under `keep_real`."""
-        kept = self.real_sum, self.real_outer, self.num_real
-        super().reset()
-        if self.keep_real:
-            self.real_sum, self.real_outer, self.num_real = kept
+    def moments(self, name: str) -> Moments:
+        """Of the `real` or the `fake` images so far.
+
+        Raises:
+            ValueError: with fewer than two images.
+        """
+        if name == "real" and self.known is not None:
+            return Moments.from_tensors(
+                {k: v.to(self.device) for k, v in self.known.tensors.items()}
+            )
+        rows, folded = self.rows(name), self.rows(f"{name}_folded")
+        if not len(folded):
+            return Moments.of(rows, name=name)
+        parts = list(folded.unflatten(0, (-1, rows.shape[1] + HEAD)))
+        return _unfolded(_merged([*parts, _folded(rows)] if len(rows) else parts))
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,9 @@ class Moments:
         num: of features.
         mean: `(D,)`.
         covariance: unbiased, `(D, D)`.
-        root: its symmetric square root, where it is known.
+        root: R `(D, K)` with R Rᵀ = covariance, where it is known. Of N ≤ D features these are the
+            centred features over √(N − 1); else it is the Cholesky factor, or for a singular
+            covariance the symmetric square root.
     """
 
     num: int
@@ -122,14 +126,23 @@ class Moments:
         """Of features `(N, D)`.
 
         Raises:
-            ValueError: if there are fewer than two.
+            ValueError: if there are fewer than two, or they are not finite.
         """
-        x = vectors.double()
-        return cls(len(x), *gaussian(x.sum(0), x.T @ x, len(x), name=name))
+        num, x = len(vectors), vectors.double()
+        if num < LEAST:
+            raise ValueError(
+                f"a Fréchet distance needs at least {LEAST} {name} images, got {num}; add more "
+                "first"
+            )
+        check_finite(x, name="features")
+        mean = x.mean(0)
+        centred = (x - mean) / (num - 1) ** 0.5
+        root = centred.T if num <= x.shape[1] else None
+        return cls(num, mean, centred.T @ centred, root)
 
     def with_root(self) -> Moments:
         """The same with `root`."""
-        return replace(self, root=_root(self.covariance))
+        return self if self.root is not None else replace(self, root=_root(self.covariance))
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -144,51 +157,89 @@ class Moments:
 
 
 def moments_distance(real: Moments, fake: Moments) -> Tensor:
-    """The Fréchet distance, a float64 scalar; the root of `real` is used where it is known."""
-    return frechet_distance(real.mean, real.covariance, fake.mean, fake.covariance, root=real.root)
-
-
-def gaussian(total: Tensor, outer: Tensor, num: int, *, name: str) -> tuple[Tensor, Tensor]:
-    """Mean `(D,)` and unbiased covariance `(D, D)` from sums.
-
-    Args:
-        total: Σ f, `(D,)`.
-        outer: Σ f fᵀ, `(D, D)`.
-        num: of features f.
-        name: of the images, for the message.
+    """The Fréchet distance, a float64 scalar of at least 0; known roots are used.
 
     Raises:
-        ValueError: if there are fewer than two.
+        ValueError: if they are of different widths.
     """
-    if num < LEAST:
+    if real.mean.shape != fake.mean.shape:
         raise ValueError(
-            f"a Fréchet distance needs at least {LEAST} {name} images, got {num}; add more first"
+            f"features must be of one width, got {len(real.mean)} of real and {len(fake.mean)} of "
+            "fake images; use one network and one layer"
         )
-    mean = total / num
-    return mean, (outer - num * torch.outer(mean, mean)) / (num - 1)
+    shift = (real.mean - fake.mean).square().sum()
+    spread = real.covariance.trace() + fake.covariance.trace()
+    return (shift + spread - 2 * _overlap(real, fake)).clamp(min=0)
 
 
-def frechet_distance(
-    mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor, *, root: Tensor | None = None
-) -> Tensor:
-    """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½), at least 0.
+def frechet_distance(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -> Tensor:
+    """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½) of two Gaussians, at least 0, in float64.
 
     Args:
         mu1: `(D,)`.
         sigma1: `(D, D)`, symmetric and positive semi-definite but for rounding.
         mu2: as `mu1`.
         sigma2: as `sigma1`.
-        root: the symmetric square root of `sigma1`, where it is known.
     """
-    root = _root(sigma1) if root is None else root
-    product = root @ sigma2 @ root
-    under = torch.linalg.eigvalsh((product + product.T) / 2)
-    cross = under.clamp(min=0).sqrt().sum()
-    distance = (mu1 - mu2).square().sum() + sigma1.trace() + sigma2.trace() - 2 * cross
-    return distance.clamp(min=0)
+    real, fake = (
+        Moments(0, mu1.double(), sigma1.double()),
+        Moments(0, mu2.double(), sigma2.double()),
+    )
+    return moments_distance(real, fake)
+
+
+def _overlap(real: Moments, fake: Moments) -> Tensor:
+    """tr (Σ₁^½ Σ₂ Σ₁^½)^½ = ‖R₁ᵀ R₂‖, the sum of singular values, for any roots R₁ and R₂.
+
+    R₁ᵀ Σ₂ R₁ and Σ₁^½ Σ₂ Σ₁^½ have the same eigenvalues but for zeros; they are the squares of
+    those singular values. Roots that are centred features make all this smaller than D × D. Where
+    finding R₂ would take an eigendecomposition, the eigenvalues of R₁ᵀ Σ₂ R₁ are found instead.
+    """
+    one = real.with_root().root
+    other = _cholesky(fake.covariance) if fake.root is None else fake.root
+    assert one is not None
+    if other is not None:
+        return torch.linalg.svdvals(one.T @ other).sum()
+    under = one.T @ fake.covariance @ one
+    return torch.linalg.eigvalsh((under + under.T) / 2).clamp(min=0).sqrt().sum()
 
 
 def _root(sigma: Tensor) -> Tensor:
-    """The symmetric square root; eigenvalues below 0 are rounding and become 0."""
+    """Of any positive semi-definite matrix; eigenvalues below 0 are rounding and become 0."""
+    if (factor := _cholesky(sigma)) is not None:
+        return factor
     values, vectors = torch.linalg.eigh((sigma + sigma.T) / 2)
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+
+
+def _cholesky(sigma: Tensor) -> Tensor | None:
+    """The lower factor; None of a singular matrix."""
+    factor, failed = torch.linalg.cholesky_ex(sigma)
+    return None if failed else factor
+
+
+# Folded features: a matrix `(D + 2, D)` of their number (in all of the first row), mean and scatter
+# Σ (f − μ)(f − μ)ᵀ, which is what ranks send to each other.
+
+HEAD = 2
+
+
+def _folded(vectors: Tensor) -> Tensor:
+    x = vectors.double()
+    mean = x.mean(0)
+    return torch.cat([torch.full_like(mean, len(x))[None], mean[None], (x - mean).T @ (x - mean)])
+
+
+def _merged(parts: Sequence[Tensor]) -> Tensor:
+    """Of all together: S = Σ Sᵢ + Σ nᵢ (μᵢ − μ)(μᵢ − μ)ᵀ."""
+    nums = torch.stack([part[:1, 0] for part in parts])
+    means = torch.stack([part[1] for part in parts])
+    mean = (nums * means).sum(0) / nums.sum()
+    apart = (means - mean) * nums.sqrt()
+    scatter = torch.stack([part[HEAD:] for part in parts]).sum(0) + apart.T @ apart
+    return torch.cat([torch.full_like(mean, nums.sum().item())[None], mean[None], scatter])
+
+
+def _unfolded(folded: Tensor) -> Moments:
+    num = int(folded[0, 0])
+    return Moments(num, folded[1], folded[HEAD:] / (num - 1))
