@@ -140,7 +140,7 @@ def test_features_that_are_no_numbers_are_refused() -> None:
 def test_features_of_another_width_are_refused() -> None:
     one = Sums(features=First())
     one.update(images(3, value=4), real=True)
-    with pytest.raises(ValueError, match="got (4 for some and )?5"):
+    with pytest.raises(ValueError, match=r"got (4 for some and )?5"):
         one.update(images(3, value=5), real=False)
     one = Sums()
     one.update(torch.rand(3, 4), real=True)
