@@ -1,0 +1,53 @@
+"""How well a linear classifier reads labels off codes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+MAX_ITERATIONS = 2000
+
+
+def linear_probe(
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    *,
+    test_inputs: np.ndarray,
+    test_labels: np.ndarray,
+    inverse_penalty: float,
+) -> float:
+    """Accuracy of multinomial logistic regression on inputs that it was not fitted on, 0 to 1.
+
+    Inputs are shifted and scaled to mean 0 and variance 1 over the fitted ones; then
+    C · Σ_n −log p(y_n|z_n) + ½ ‖W‖² is minimised by L-BFGS from zero, with a free intercept:
+    nothing is random. The probe of Alain & Bengio 2017 (arXiv:1610.01644), with a penalty.
+
+    Args:
+        inputs: codes or pixels to fit on, `(N, Z)`.
+        labels: `(N,)`.
+        test_inputs: `(M, Z)`.
+        test_labels: `(M,)`.
+        inverse_penalty: C.
+
+    Raises:
+        ValueError: if the labels to fit on are all of one class.
+    """
+    classifier = LogisticRegression(C=inverse_penalty, max_iter=MAX_ITERATIONS)
+    probe = make_pipeline(StandardScaler(), classifier)
+    probe.fit(inputs.astype(np.float64), labels)
+    return float((probe.predict(test_inputs.astype(np.float64)) == test_labels).mean())
+
+
+def majority_accuracy(labels: np.ndarray, test_labels: np.ndarray) -> float:
+    """Accuracy of always naming the most frequent of `labels` `(N,)`, on `test_labels` `(M,)`."""
+    values, counts = np.unique(labels, return_counts=True)
+    return float((test_labels == values[counts.argmax()]).mean())
+
+
+def binomial_error(accuracy: float, num: int) -> float:
+    """Standard error √(p (1 − p) / N) of an accuracy found on `num` images."""
+    return math.sqrt(accuracy * (1 - accuracy) / num)
