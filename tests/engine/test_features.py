@@ -18,12 +18,13 @@ from engine_helpers import TINY
 import ganvas
 from ganvas.data import ImageData
 from ganvas.data.sources import Digits
+from ganvas.data.tensor_file import read_tensors
 from ganvas.engine import classifier, features
 from ganvas.engine.build import _build_group, build_data, build_model
 from ganvas.engine.check import check_build, check_overrides
-from ganvas.data.tensor_file import read_tensors
-from ganvas.engine.classifier import WEIGHTS_DIR, Trained, train_classifier
+from ganvas.engine.classifier import WEIGHTS_DIR, train_classifier
 from ganvas.engine.features import classifier_weights, shipped_file
+from ganvas.engine.recipe import Trained
 from ganvas.errors import ConfigError
 from ganvas.nn.classifier import ConvClassifier
 
@@ -136,8 +137,9 @@ def test_training_is_a_function_of_the_images(cache: Path, short: None) -> None:
     with torch.no_grad():
         second = train_classifier(digits(cache, val_size=0.5), cache_dir=cache)
     assert equal(first.weights, second.weights)
-    assert first.accuracy == second.accuracy == accuracy(first.weights, digits(cache))
-    assert first.num_test == 297
+    assert first.tested == second.tested
+    found = {"accuracy": accuracy(first.weights, digits(cache)), "test_images": 297}
+    assert first.tested.values == found
     other = train_classifier(digits(cache, size=5), cache_dir=cache)
     assert not torch.equal(first.weights["conv1.weight"], other.weights["conv1.weight"])
 
@@ -146,7 +148,7 @@ def test_more_batches_learn_more(cache: Path, monkeypatch: pytest.MonkeyPatch) -
     found = []
     for steps in (1, 100):
         monkeypatch.setattr(classifier, "STEPS", steps)
-        found.append(train_classifier(digits(cache), cache_dir=cache).accuracy)
+        found.append(train_classifier(digits(cache), cache_dir=cache).tested.values["accuracy"])
     assert found[0] < 0.4
     assert found[1] > 0.7
 
@@ -201,7 +203,7 @@ from pathlib import Path
 import torch
 from ganvas.data import ImageData
 from ganvas.data.sources import Digits
-from ganvas.engine import classifier, features
+from ganvas.engine import features, recipe
 
 cache = Path(sys.argv[1])
 def slow(data, *, cache_dir):
@@ -209,7 +211,8 @@ def slow(data, *, cache_dir):
         file.write("once\\n")
     (cache / "begun").touch()
     time.sleep(1.0)
-    return classifier.Trained({"weight": torch.rand(3)}, None, 0, data.fingerprint, 0.0)
+    weights = {"weight": torch.rand(3)}
+    return recipe.Trained(weights, recipe.Tested({}, ""), data.fingerprint, 0.0)
 
 features.train_classifier = slow
 data = ImageData(Digits(image_size=6), batch_size=10, cache_dir=cache)

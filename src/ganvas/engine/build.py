@@ -221,8 +221,8 @@ def _build_group(checked: Checked, group: str, data: ImageData, *, restoring: bo
         return _built(node, group)
     from ganvas.engine.features import build_features
 
-    cache_dir = None if restoring else checked.settings.paths.cache_dir
-    return build_features(partial(_built, node, group), data, cache_dir=cache_dir)
+    paths = None if restoring else checked.settings.paths
+    return build_features(partial(_built, node, group), data, paths=paths)
 
 
 def _built(node: Any, group: str) -> Any:

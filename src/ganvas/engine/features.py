@@ -1,42 +1,41 @@
 """The `features` group: a frozen network, and where its weights come from.
 
 The weights of our own networks are shipped with the package, or cached from an earlier use, or
-trained now: always for exactly these images, by their fingerprint.
+trained now: always for exactly these images, by their fingerprint. Inception's are a published
+file. Any other network brings its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
-from rich.console import Console
 from torch import Tensor, nn
 
-from ganvas.data.content import file_lock, writing_to
 from ganvas.data.tensor_file import read_note, read_tensors
-from ganvas.engine.classifier import (
-    RECIPE,
-    WEIGHTS_DIR,
-    cache_file,
-    describe,
-    train_classifier,
-    write_classifier,
-)
-from ganvas.errors import ConfigError
+from ganvas.data.weights_file import weights_file
+from ganvas.engine import autoencoder
+from ganvas.engine.autoencoder import train_autoencoder
+from ganvas.engine.classifier import RECIPE, WEIGHTS_DIR, train_classifier
+from ganvas.engine.recipe import cached_weights
+from ganvas.errors import ConfigError, DataError, GanvasError
+from ganvas.nn.bottleneck import Bottleneck
 from ganvas.nn.classifier import ConvClassifier
 from ganvas.nn.extractor import Extractor
 from ganvas.nn.frozen import Frozen
+from ganvas.nn.inception import Inception
 from ganvas.paths import config_dir
 from ganvas.types import POINT_SHAPE
 
 if TYPE_CHECKING:
     from ganvas.data import ImageData
+    from ganvas.engine.settings import Paths
 
 
-def build_features(build: Callable[[], Any], data: ImageData, *, cache_dir: str | None) -> Frozen:
+def build_features(build: Callable[[], Any], data: ImageData, *, paths: Paths | None) -> Frozen:
     """The network of the `features` group, frozen.
 
     The global random state is as before, so that a model's own weights do not depend on what
@@ -44,13 +43,14 @@ def build_features(build: Callable[[], Any], data: ImageData, *, cache_dir: str 
 
     Args:
         build: makes the network.
-        data: whose classifier is wanted.
-        cache_dir: where those of other data sets are kept; None where a checkpoint will bring the
-            weights, so that none are looked for.
+        data: whose images it is trained on, where it is one of ours.
+        paths: where weights are kept; None where a checkpoint will bring them, so that none are
+            looked for.
 
     Raises:
         ConfigError: if it is no network.
-        DataError: if the images can't be read, or the cache not be written.
+        DataError: if the images or the published weights can't be read, or the cache not be
+            written.
     """
     with torch.random.fork_rng(devices=[]):
         network = build()
@@ -59,24 +59,61 @@ def build_features(build: Callable[[], Any], data: ImageData, *, cache_dir: str 
             f"features: must name a network by _target_, got {type(network).__name__}"
         )
     on_meta = torch.get_default_device().type == "meta"
-    if type(network) is ConvClassifier and cache_dir is not None and not on_meta:
-        network.load_state_dict(classifier_weights(data, cache_dir=cache_dir))
+    if paths is not None and not on_meta and (weights := _weights(network, data, paths)):
+        network.load_state_dict(weights)
     return Frozen(network)
 
 
+def _weights(network: nn.Module, data: ImageData, paths: Paths) -> dict[str, Tensor] | None:
+    """Those of our own networks; None for others."""
+    if type(network) is ConvClassifier:
+        return classifier_weights(data, cache_dir=paths.cache_dir)
+    if type(network) is Bottleneck:
+        return autoencoder_weights(data, cache_dir=paths.cache_dir)
+    if type(network) is Inception:
+        return inception_weights(paths.weights_dir)
+    return None
+
+
 def build_extractor(
-    build: Callable[[], Any], data: ImageData, *, layer: str | None, cache_dir: str | None
+    build: Callable[[], Any],
+    data: ImageData,
+    *,
+    layer: str | None,
+    paths: Paths,
+    arguments: Mapping[str, Any],
 ) -> Extractor:
-    """As `build_features`, for metrics.
+    """As `build_features`, for metrics; two images have passed.
 
     Raises:
-        ConfigError: also if there is no such layer.
+        ConfigError: also if there is no such layer, or the network can't take the images.
     """
-    features = build_features(build, data, cache_dir=cache_dir)
+    features = build_features(build, data, paths=paths)
     try:
-        return Extractor(features, layer=layer)
+        extractor = Extractor(features, layer=layer, arguments=arguments)
     except ValueError as error:
         raise ConfigError(f"evaluation.layer={layer}: {error}") from error
+    _try_out(extractor, data)
+    return extractor
+
+
+def _try_out(extractor: Extractor, data: ImageData) -> None:
+    """Pass two images, so that a network that can't take them is refused before any work."""
+    num = 2 * torch.Size(data.image_shape).numel()
+    images = torch.linspace(0, 1, num).view(2, *data.image_shape)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            extractor(images)
+    except GanvasError:
+        raise
+    except Exception as error:  # of whatever kind a user's code raises
+        if images.is_meta and "meta" in str(error):
+            return  # it needs the values of pixels: seen when there are any
+        shape, reason = "×".join(map(str, data.image_shape)), " ".join(str(error).split())
+        raise ConfigError(
+            f"features: {extractor.name} can't take images of {shape} ({reason}); choose another "
+            "network"
+        ) from error
 
 
 def default_features(data: ImageData) -> dict[str, Any]:
@@ -95,23 +132,36 @@ def default_features(data: ImageData) -> dict[str, Any]:
 
 
 def classifier_weights(data: ImageData, *, cache_dir: str) -> dict[str, Tensor]:
-    """The weights of the classifier for these images; trained first where there are none.
-
-    Any number of processes may ask at once: one trains and the others wait.
-    """
+    """The weights of the classifier for these images; trained first where there are none."""
     if (shipped := shipped_file(data.fingerprint)) is not None:
         weights = read_tensors(shipped)
         if weights is not None:
             return weights
-    file = cache_file(data.fingerprint, cache_dir=cache_dir)
-    weights = read_tensors(file)
-    if weights is not None:
-        return weights
-    with file_lock(file.with_suffix(".lock")):
-        weights = read_tensors(file)  # another process may have been faster
-        if weights is None:
-            weights = _train(data, file=file, cache_dir=cache_dir)
-    return weights
+    return cached_weights("classifier", RECIPE, data, cache_dir=cache_dir, train=train_classifier)
+
+
+def autoencoder_weights(data: ImageData, *, cache_dir: str) -> dict[str, Tensor]:
+    """The weights of the autoencoder's encoder, likewise; none are shipped."""
+    return cached_weights(
+        "autoencoder", autoencoder.RECIPE, data, cache_dir=cache_dir, train=train_autoencoder
+    )
+
+
+def inception_weights(weights_dir: str) -> dict[str, Tensor]:
+    """Those of the published file, found in `weights_dir` or downloaded to it.
+
+    Raises:
+        DataError: if there is no such file and it can't be downloaded, or it is damaged.
+    """
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    name = URL_INCEPTION_V3.rpartition("/")[2]
+    digits = name.removesuffix(".pth").rpartition("-")[2]
+    file = weights_file(name, weights_dir=weights_dir, url=URL_INCEPTION_V3, sha256_prefix=digits)
+    try:
+        return dict(torch.load(file, map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise DataError(f"{file}: holds no weights of the Inception network ({error})") from error
 
 
 def shipped_file(fingerprint: str) -> Path | None:
@@ -121,15 +171,3 @@ def shipped_file(fingerprint: str) -> Path | None:
         if (note.get("fingerprint"), note.get("recipe")) == (fingerprint, RECIPE):
             return file.with_suffix(".safetensors")
     return None
-
-
-def _train(data: ImageData, *, file: Path, cache_dir: str) -> dict[str, Tensor]:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(
-        f"ganvas: features: training a classifier of {data.name} once, about a minute …", end=""
-    )
-    trained = train_classifier(data, cache_dir=cache_dir)
-    with writing_to(file.parent):
-        write_classifier(file, trained, name=data.name, command="features=classifier")
-    console.print(f" {describe(trained)}")
-    return trained.weights

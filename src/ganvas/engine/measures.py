@@ -11,7 +11,7 @@ import torch
 from ganvas.engine.build import facts_for, instantiate, model_class
 from ganvas.engine.compose import suggest
 from ganvas.engine.features import build_extractor, default_features
-from ganvas.engine.targets import locate
+from ganvas.engine.targets import INSTANTIATE_KEYS, locate
 from ganvas.engine.watching import check_collapse, published
 from ganvas.errors import ConfigError
 from ganvas.evaluation.callback import Evaluations
@@ -109,8 +109,9 @@ def extractor_for(
     target = locate(node.get("_target_", ""), key="features._target_", trust=trust)
     given = facts_for(target, data, stated=node)
     build = partial(instantiate, {**node, **given, "_partial_": False})
+    arguments = {k: v for k, v in node.items() if k not in INSTANTIATE_KEYS}
     try:
-        return build_extractor(build, data, layer=settings.layer, cache_dir=paths.cache_dir)
+        return build_extractor(build, data, layer=settings.layer, paths=paths, arguments=arguments)
     except ConfigError:
         raise
     except ValueError as error:
