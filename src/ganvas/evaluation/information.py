@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from ganvas.evaluation.measure import Measure
 from ganvas.losses.divergences import standard_normal_kl_per_dim
 from ganvas.metrics.information import active_units, information_parts
-from ganvas.protocols import Conditional, HasPosterior
+from ganvas.protocols import Conditional, HasLikelihood, HasPosterior
 from ganvas.types import Batch, Finding, GaussianPosterior
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ class InformationMeasure(Measure):
       which the estimate never exceeds;
     - `total_correlation`: KL(q(z) ‖ Π_d q(z_d));
     - `dimension_wise_kl`: Σ_d KL(q(z_d) ‖ p(z_d));
-    - `aggregate_kl`: KL(q(z) ‖ p(z)), the sum of the two before it.
+    - `aggregate_kl`: KL(q(z) ‖ p(z)), the sum of the two before it; with a prior that the model
+      has learnt, of that prior.
 
-    What needs the prior (each KL) is there for models whose prior is N(0, I). Of a conditional
-    model the posterior is q(z|x, y), so its information is that on image and label.
+    What compares single dimensions with N(0, 1) is left out where the prior is not N(0, I). Of a
+    conditional model the posterior is q(z|x, y): its information is that on image and label.
 
     Args:
         num_images: the first so many images of the split make the aggregate posterior; None for
@@ -70,8 +72,7 @@ class InformationMeasure(Measure):
         found = {name: values.double() for name, values in found.items()}
         units = active_units(found["mu"], threshold=self.active_threshold)
         values = {"active_units": Finding(units, None, {"active_threshold": self.active_threshold})}
-        normal_prior = model.standard_normal_prior
-        if normal_prior:
+        if model.standard_normal_prior:
             values |= _per_dimension(GaussianPosterior(found["mu"], found["log_var"]))
 
         num = min(self.num_images or data.counts[split], data.counts[split])
@@ -80,23 +81,27 @@ class InformationMeasure(Measure):
             "num_images": num,
             "estimator": "aggregate posterior of these images, one code each",
         }
-        first = {name: value[:num] for name, value in found.items()}
-        for name, part in _parts(**first, normal_prior=normal_prior).items():
+        for name, part in _parts(model, **{k: v[:num] for k, v in found.items()}).items():
             values[name] = _mean(part, protocol)
         return values | {"mutual_information_cap": Finding(math.log(num), None, protocol)}
 
 
-def _parts(*, mu: Tensor, log_var: Tensor, noise: Tensor, normal_prior: bool) -> dict[str, Tensor]:
+@torch.no_grad()
+def _parts(model: Any, *, mu: Tensor, log_var: Tensor, noise: Tensor) -> dict[str, Tensor]:
     """Of each image, `(N,)` by name, from `(N, Z)` each."""
-    posterior = GaussianPosterior(mu, log_var)
-    parts = information_parts(posterior.sample(noise), posterior)
+    posterior, device = GaussianPosterior(mu, log_var), model.device
+    z = posterior.sample(noise)
+    parts = information_parts(z, posterior)
     found = {
         "mutual_information": parts.mutual_information,
         "total_correlation": parts.total_correlation,
     }
-    if normal_prior:
+    if model.standard_normal_prior:
         found["dimension_wise_kl"] = parts.dimension_wise_kl
         found["aggregate_kl"] = parts.total_correlation + parts.dimension_wise_kl
+    elif isinstance(model, HasLikelihood):
+        log_prior = model.prior_density()(z.to(device)).cpu()
+        found["aggregate_kl"] = posterior.log_prob(z) - log_prior - parts.mutual_information
     return found
 
 
