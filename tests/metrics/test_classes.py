@@ -6,28 +6,14 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
 
-from ganvas.metrics.classes import ClassCounts, class_entropy, classes_hit
-
-
-class Brightness(nn.Module):
-    """Puts an image into the class of its first pixel's value."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        found = (x[:, 0, 0, 0] * 255).round().long()
-        return nn.functional.one_hot(found, 4).float()
+from ganvas.metrics.classes import class_entropy, classes_hit, counts_of
 
 
-def test_images_are_counted_by_class() -> None:
-    counts = ClassCounts(classifier=Brightness(), num_classes=4)
-    pixels = torch.tensor([0, 3, 3, 1, 3], dtype=torch.uint8).view(5, 1, 1, 1)
-    counts.update(pixels[:2])
-    counts.update(pixels[2:])
-    assert counts.compute().tolist() == [1, 1, 0, 3]
-    counts.reset()
-    counts.update(pixels[:1])
-    assert counts.compute().tolist() == [1, 0, 0, 0]
+def test_images_are_counted_by_the_class_of_the_largest_logit() -> None:
+    logits = torch.tensor([[3, 1, 2, 0], [0, 0, 0, 9], [0, 1, 0, 5], [-3, -1, -2, -4]])
+    assert counts_of(logits.float()).tolist() == [1, 1, 0, 2]
+    assert counts_of(logits[:0]).tolist() == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -61,12 +61,13 @@ class MemorizationMeasure(Measure):
                 "metrics=memorization: split=train: memorisation shows against images that were "
                 "not trained on; choose split=test or split=val"
             )
-        num = min(self.num_train or (there := subject.data.counts["train"]), there)
+        there = subject.data.counts["train"]
+        num = min(self.num_train or there, there)
         train, unseen = subject.reference("train", num=num), subject.reference(subject.split)
         points = train.features.vectors
 
         def distances(vectors: Tensor) -> Tensor:
-            return nearest(vectors, points, k=1).distances[:, 0]
+            return nearest(vectors, points, k=1)[:, 0]
 
         kept = unseen.kept(
             f"nearest-{train.key[:32]}", lambda: {"distances": distances(unseen.features.vectors)}

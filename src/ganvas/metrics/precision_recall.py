@@ -6,10 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ganvas.metrics.feature_metric import FeatureMetric
-from ganvas.metrics.nearest import CHUNK, Hits, hits, nearest
+from ganvas.metrics.nearest import CHUNK, check_vectors, chunks, nearest, squared_distances
+
+ROUNDING = 2.0**-40
+"""More than the relative error of a squared distance in float64."""
 
 
 class PrecisionRecall(FeatureMetric):
@@ -44,22 +48,24 @@ class Overlap:
 
     Attributes:
         k: of the radii.
-        of_fake: fake features in balls around real ones.
-        of_real: real features in balls around fake ones.
+        balls: how many real balls each fake lies in, int64 `(M,)`.
+        covered: whether each real ball has any fake inside, bool `(N,)`.
+        recalled: whether each real feature lies in any fake ball, bool `(N,)`.
     """
 
     k: int
-    of_fake: Hits
-    of_real: Hits
+    balls: Tensor
+    covered: Tensor
+    recalled: Tensor
 
     @property
     def values(self) -> dict[str, Tensor]:
         """`precision`, `recall`, `density` and `coverage`, float64 scalars."""
         return {
-            "precision": (self.of_fake.balls > 0).double().mean(),
-            "recall": (self.of_real.balls > 0).double().mean(),
-            "density": self.of_fake.balls.double().mean() / self.k,
-            "coverage": self.of_fake.hit.double().mean(),
+            "precision": (self.balls > 0).double().mean(),
+            "recall": self.recalled.double().mean(),
+            "density": self.balls.double().mean() / self.k,
+            "coverage": self.covered.double().mean(),
         }
 
     @property
@@ -69,8 +75,7 @@ class Overlap:
         Given the balls around real images, both are means over independent fakes. Recall and
         coverage are not: each of their terms depends on all fakes.
         """
-        balls = self.of_fake.balls.double()
-        root = math.sqrt(len(balls))
+        balls, root = self.balls.double(), math.sqrt(len(self.balls))
         return {
             "precision": (balls > 0).double().std().item() / root,
             "density": balls.std().item() / self.k / root,
@@ -99,7 +104,7 @@ def radii(vectors: Tensor, *, k: int, chunk: int = CHUNK) -> Tensor:
     Raises:
         ValueError: if there are fewer than k + 1.
     """
-    return nearest(vectors, vectors, k=k, itself=False, chunk=chunk).distances[:, -1]
+    return nearest(vectors, vectors, k=k, itself=False, chunk=chunk)[:, -1]
 
 
 def overlap(
@@ -132,10 +137,26 @@ def overlap(
     Raises:
         ValueError: if either set has fewer than k + 1, widths differ, or a value is not finite.
     """
+    check_vectors(real, fake)
     real_radii = radii(real, k=k, chunk=chunk) if real_radii is None else real_radii
-    fake_radii = radii(fake, k=k, chunk=chunk)
-    return Overlap(
-        k,
-        of_fake=hits(fake, real, real_radii, chunk=chunk),
-        of_real=hits(real, fake, fake_radii, chunk=chunk),
-    )
+    real_bounds = _bounds(real, real_radii)
+    fake_bounds = _bounds(fake, radii(fake, k=k, chunk=chunk))
+    balls = torch.zeros(len(fake), dtype=torch.long, device=fake.device)
+    covered = torch.zeros(len(real), dtype=torch.bool, device=real.device)
+    recalled = covered.clone()
+    for columns in chunks(real, chunk):
+        y = real[columns].double()
+        for rows in chunks(fake, chunk):
+            x = fake[rows].double()
+            distances = squared_distances(x, y)
+            in_real = distances <= real_bounds[columns]
+            balls[rows] += in_real.sum(1, dtype=torch.int32)  # many times faster than int64
+            covered[columns] |= in_real.any(0)
+            recalled[columns] |= (distances <= fake_bounds[rows, None]).any(0)
+    return Overlap(k, balls, covered, recalled)
+
+
+def _bounds(centers: Tensor, radii: Tensor) -> Tensor:
+    """Squared radii, widened such that a point on the surface is inside however it is rounded."""
+    lengths = torch.linalg.vector_norm(centers, dim=1, dtype=torch.float64)
+    return radii.square() + ROUNDING * (lengths + radii).square()
