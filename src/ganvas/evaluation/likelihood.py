@@ -95,9 +95,10 @@ class LikelihoodMeasure(Measure):
             "codes_drawn_together": CODES,
             "given": "class" if isinstance(model, Conditional) else "nothing",
         }
-        scale = {"log_prob": "density" if kind == "density" else "mass" if levels else "neither"}
-        scales = dict.fromkeys(found, scale) | {"bits_per_dim": {"levels": levels}}
-        return {name: _mean(v, {**protocol, **scales[name]}) for name, v in found.items()}
+        discrete = "probability" if levels else "neither"
+        unit = {"log_prob": "density" if kind == "density" else discrete}
+        units = dict.fromkeys(found, unit) | {"bits_per_dim": {"levels": levels}}
+        return {name: _mean(v, {**protocol, **units[name]}) for name, v in found.items()}
 
 
 def levels_of(kind: str, data: ImageData) -> int | None:
@@ -128,22 +129,24 @@ class Importance:
 
     def _parts(self, batch: Batch, posterior: GaussianPosterior) -> Iterator[ImportanceSums]:
         """Of `CODES` codes after another; their noise is the same whatever K is."""
-        q = GaussianPosterior(posterior.mu[:, None], posterior.log_var[:, None])
-        size = (CODES, posterior.mu.shape[1])
+        mu, log_var = posterior.mu[:, None], posterior.log_var[:, None]
+        q = GaussianPosterior(mu.double(), log_var.double())
+        size = (CODES, mu.shape[2])
         for use, start in enumerate(range(0, self.num, CODES), CODES_USE):
             z = q.sample(self.model.noise(batch, *size, use=use)[:, : self.num - start])
             log_prior = self.log_prior(z.flatten(0, 1)).view(z.shape[:2])
-            yield ImportanceSums.of(self._log_likelihood(batch, z), q.log_prob(z) - log_prior)
+            log_likelihood = self._log_likelihood(batch, z.to(mu.dtype))
+            yield ImportanceSums.of(log_likelihood, q.log_prob(z) - log_prior)
 
     def _log_likelihood(self, batch: Batch, z: Tensor) -> Tensor:
         """log p(x|z_k) `(B, K)` for codes `(B, K, Z)`."""
-        x, y = batch.x, batch.y if isinstance(self.model, Conditional) else None
-        images = torch.arange(len(x), device=x.device).repeat_interleave(z.shape[1])
-        limit = VALUES_AT_ONCE if x.device.type == "cpu" else 16 * VALUES_AT_ONCE
-        at_once = max(1, limit // x[0].numel())
+        given = {"y": batch.y} if isinstance(self.model, Conditional) else {}
+        limit = VALUES_AT_ONCE * (1 if z.device.type == "cpu" else 16)
+        size = max(1, limit // batch.x[0].numel())
+        images = torch.arange(len(z), device=z.device).repeat_interleave(z.shape[1])
         parts = [
-            self.model.log_likelihood(x[i], codes, **({} if y is None else {"y": y[i]}))
-            for i, codes in zip(images.split(at_once), z.flatten(0, 1).split(at_once), strict=True)
+            self.model.log_likelihood(batch.x[i], codes, **{k: y[i] for k, y in given.items()})
+            for i, codes in zip(images.split(size), z.flatten(0, 1).split(size), strict=True)
         ]
         return torch.cat(parts).view(z.shape[:2])
 
