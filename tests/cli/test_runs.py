@@ -116,7 +116,8 @@ def test_a_plain_autoencoder_draws_no_samples(ae_run: Path) -> None:
     before = sorted(ae_run.rglob("*"))
     said = ganvas("sample", str(ae_run), "accelerator=cpu")
     assert said.message == (
-        "Autoencoder can't sample: its codes have no prior; choose vae, wae or gan"
+        "Autoencoder can't sample: its codes have no prior; take prior=gmm, fitted to them, or "
+        "choose vae, wae or gan"
     )
     assert said.code == 2
     assert sorted(ae_run.rglob("*")) == before

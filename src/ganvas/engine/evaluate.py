@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,15 @@ import torch
 from ganvas.engine.build import FACTS, build_data, model_class
 from ganvas.engine.check import check_plain
 from ganvas.engine.checkpoint_files import checkpoint_path
-from ganvas.engine.measures import build_measures, extractor_for, options_of
+from ganvas.engine.measures import build_measures, extractor_for, fault_of, options_of
+from ganvas.engine.priors import build_prior, check_prior, own_or_source
 from ganvas.engine.ranks import global_rank
 from ganvas.engine.runs import pick_device, read_checked, restore
 from ganvas.engine.settings import EvaluateSettings
 from ganvas.engine.targets import check_node
 from ganvas.errors import ConfigError, RunError
 from ganvas.evaluation.callback import take
+from ganvas.evaluation.priors import unfittable
 from ganvas.evaluation.result import Result
 from ganvas.evaluation.subject import Subject
 from ganvas.tracking.provenance import package_versions
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from ganvas.data import ImageData
     from ganvas.engine.build import Checked
     from ganvas.evaluation.measure import Measure
+    from ganvas.evaluation.priors import Prior
     from ganvas.types import Finding
 
 
@@ -49,41 +53,49 @@ def evaluate(
         GanvasError: if the run, its checkpoint or its data can't be used, or a measure not taken.
     """
     folder = Path(settings.run).expanduser().resolve()
-    checked = read_checked(folder, trust=settings.trust)
-    config = _with_paths(checked.config, settings)
-    checked = check_plain(config, choices=checked.choices, trust=settings.trust)
-    check_node(settings.metrics, key="metrics", trust=checked.trust)
-    check_node(settings.features, key="features", trust=checked.trust, given=FACTS)
+    checked = _checked(folder, settings)
+    prior = build_prior(settings.prior, trust=checked.trust)
     data = build_data(checked)
-    measures, unfit = _fitting(build_measures(settings.metrics), checked, data, chosen=chosen)
+    measures = build_measures(settings.metrics)
+    measures, unfit = _fitting(measures, checked, data, prior=prior, chosen=chosen)
     data.prepare()
     if data.counts[settings.split] == 0:
         raise RunError(f"split={settings.split}: {data.name} has no such images; choose another")
     model, checkpoint = restore(checked, folder, settings.checkpoint)
-    paths = checked.settings.paths
+    paths, file = checked.settings.paths, checkpoint_path(folder, settings.checkpoint)
     with _ranks() as (rank, world_size):
+        model = model.to(pick_device(settings.accelerator)).eval()
+        source = own_or_source(prior, model, folder=folder, checkpoint=file, data=lambda: data)
         subject = Subject(
-            model.to(pick_device(settings.accelerator)).eval(),
+            model,
             data,
             split=settings.split,
             options=options_of(settings),
             extractor=extractor_for(measures, settings, data, paths=paths, trust=checked.trust),
             cache_dir=paths.cache_dir,
             weights_dir=paths.weights_dir,
+            prior=partial(source.codes, seed=settings.seed) if source else None,
             rank=rank,
             world_size=world_size,
         )
         model.seed = settings.seed
-        findings = take(measures, subject)
-    used = checkpoint_path(folder, settings.checkpoint).name
-    provenance = _provenance(checked, checkpoint)
-    results = [
-        _result(name, finding, subject, checkpoint=used, provenance=provenance)
-        for name, finding in findings.items()
-    ]
+        findings = {name: take({name: m}, subject) for name, m in measures.items()}
+    common = _provenance(checked, checkpoint)
+    sampled = {**common, "prior": prior.name}
+    whence = {name: sampled if m.needs_samples else common for name, m in measures.items()}
+    results = _results(findings, subject, checkpoint=file.name, provenance=whence)
     if rank == 0:
         _append(folder, results)
     return results, unfit
+
+
+def _checked(folder: Path, settings: EvaluateSettings) -> Checked:
+    """The run's config with the folders of this machine; the command's nodes are good, too."""
+    checked = read_checked(folder, trust=settings.trust)
+    config = _with_paths(checked.config, settings)
+    check_node(settings.metrics, key="metrics", trust=checked.trust)
+    check_node(settings.features, key="features", trust=checked.trust, given=FACTS)
+    return check_plain(config, choices=checked.choices, trust=settings.trust)
 
 
 def names_measures(overrides: Sequence[str]) -> bool:
@@ -92,12 +104,24 @@ def names_measures(overrides: Sequence[str]) -> bool:
 
 
 def _fitting(
-    measures: Mapping[str, Measure], checked: Checked, data: ImageData, *, chosen: bool
+    measures: Mapping[str, Measure],
+    checked: Checked,
+    data: ImageData,
+    *,
+    prior: Prior,
+    chosen: bool,
 ) -> tuple[dict[str, Measure], dict[str, str]]:
     """The measures that fit this model and its data, and why the others don't."""
-    faults = {name: m.unfit(model_class(checked), data) for name, m in measures.items()}
+    kind = model_class(checked)
+    check_prior(prior, kind, measures)
+    faults = {name: fault_of(m, kind, data, prior=prior) for name, m in measures.items()}
     model = checked.choices.get("model", "this model")
-    unfit = {name: f"model={model} {fault}" for name, fault in faults.items() if fault}
+    hint = " (prior=gmm gives it some)" if prior.unfit(kind) and not unfittable(kind) else ""
+    unfit = {
+        name: f"model={model} {fault}{hint if measures[name].needs_samples else ''}"
+        for name, fault in faults.items()
+        if fault
+    }
     if unfit and chosen:
         name, reason = next(iter(unfit.items()))
         raise ConfigError(f"metrics={name}: {reason}; leave {name} out")
@@ -107,23 +131,27 @@ def _fitting(
     return fitting, unfit
 
 
-def _result(
-    name: str,
-    finding: Finding,
+def _results(
+    findings: Mapping[str, Mapping[str, Finding]],
     subject: Subject,
     *,
     checkpoint: str,
-    provenance: Mapping[str, Any],
-) -> Result:
-    return Result(
-        name=name,
-        split=subject.split,
-        value=finding.value,
-        uncertainty=finding.uncertainty,
-        checkpoint=checkpoint,
-        protocol={**subject.protocol(), **finding.protocol},
-        provenance=dict(provenance),
-    )
+    provenance: Mapping[str, Mapping[str, Any]],
+) -> list[Result]:
+    """Of all measures; findings and provenance are by measure."""
+    return [
+        Result(
+            name=name,
+            split=subject.split,
+            value=finding.value,
+            uncertainty=finding.uncertainty,
+            checkpoint=checkpoint,
+            protocol={**subject.protocol(), **finding.protocol},
+            provenance=dict(provenance[measure]),
+        )
+        for measure, found in findings.items()
+        for name, finding in found.items()
+    ]
 
 
 def _append(folder: Path, results: Sequence[Result]) -> None:

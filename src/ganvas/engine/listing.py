@@ -18,6 +18,7 @@ GROUPS = {
     "likelihoods": "likelihood",
     "features": "features",
     "metrics": "metrics",
+    "priors": "prior",
     "corruptions": "corruption",
     "generator_conditions": "generator_condition",
     "critic_conditions": "critic_condition",

@@ -16,9 +16,12 @@ from ganvas.engine.watching import check_collapse, published
 from ganvas.errors import ConfigError
 from ganvas.evaluation.callback import Evaluations
 from ganvas.evaluation.measure import Measure
+from ganvas.evaluation.priors import OwnPrior, Prior
 from ganvas.evaluation.subject import Options
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ganvas.data import ImageData
     from ganvas.engine.build import Checked
     from ganvas.engine.settings import Evaluation, Paths
@@ -79,9 +82,17 @@ def check_fit(measures: Mapping[str, Measure], checked: Checked, data: ImageData
         ConfigError: for the first that does not, with the reason.
     """
     for name, measure in measures.items():
-        if fault := measure.unfit(model_class(checked), data):
+        if fault := fault_of(measure, model_class(checked), data, prior=OwnPrior()):
             model = checked.choices.get("model", "this model")
             raise ConfigError(f"metrics={name}: model={model} {fault}; leave {name} out")
+
+
+def fault_of(
+    measure: Measure, model: type[nn.Module], data: ImageData, *, prior: Prior
+) -> str | None:
+    """Why a model can't be measured so, its samples being of this prior; or None."""
+    unsampled = prior.unfit(model) if measure.needs_samples else None
+    return unsampled or measure.unfit(model, data)
 
 
 def options_of(settings: Evaluation) -> Options:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
-from torch import Tensor
 
 from ganvas.engine.build import Checked, build_data, build_model
 from ganvas.engine.check import check_plain
 from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
+from ganvas.engine.compose import compose, resolve
+from ganvas.engine.priors import build_prior, code_source
+from ganvas.engine.view import ModelView
 from ganvas.errors import ConfigError, GanvasWarning, RunError
-from ganvas.nn.noise import truncated
-from ganvas.protocols import Conditional, Decodes, Encodes, Reconstructs, Samples
 from ganvas.tracking.files import read_run_json
 from ganvas.tracking.tables import metrics_frame
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ganvas.data import ImageData
+    from ganvas.evaluation.priors import CodeSource
     from ganvas.models.base import GenerativeModule
 
 
@@ -64,149 +65,6 @@ def pick_device(accelerator: str) -> torch.device:
     if accelerator == "gpu" and not available:
         raise RunError("accelerator=gpu: no CUDA device was found; use accelerator=cpu")
     return torch.device("cuda" if available and accelerator != "cpu" else "cpu")
-
-
-class ModelView:
-    """A trained model for notebooks: evaluation mode, no gradients, images in [0, 1].
-
-    Attributes:
-        module: the LightningModule itself, in its own value range.
-    """
-
-    def __init__(self, module: GenerativeModule) -> None:
-        self.module = module.eval().requires_grad_(False)
-
-    def sample(
-        self,
-        num: int,
-        *,
-        seed: int = 0,
-        noise: Tensor | None = None,
-        y: Tensor | int | Sequence[int] | None = None,
-        truncation: float | None = None,
-    ) -> Tensor:
-        """`num` new images `(num, C, H, W)` in [0, 1].
-
-        Args:
-            num: how many.
-            seed: of the draw.
-            noise: codes `(num, Z)`; drawn from the model's prior where None.
-            y: for a conditional model, labels `(num,)`, or a class or classes to take in turn;
-                all K in turn where None.
-            truncation: as in `prior_codes`, where no noise is given.
-
-        Raises:
-            RunError: if the model draws no samples, takes no labels, or its prior can't be
-                truncated.
-        """
-        if noise is None:
-            noise = self.prior_codes(num, seed=seed, truncation=truncation)
-        elif truncation is not None:
-            raise RunError(f"truncation={truncation}: noise is given and taken as it is; drop one")
-        self._require(Samples, "sample", "its codes have no prior; choose vae, wae or gan")
-        labels = self._labels(y) if isinstance(y, Tensor) else {"y": self.class_labels(num, y)}
-        given = {name: part for name, part in labels.items() if part is not None}
-        return self._to_unit(self.module.sample(num, noise=noise, **given))  # type: ignore[operator]
-
-    def prior_codes(self, num: int, *, seed: int = 0, truncation: float | None = None) -> Tensor:
-        """Codes `(num, Z)` from the model's prior.
-
-        Args:
-            num: how many.
-            seed: of the draw.
-            truncation: t > 0 for N(0, 1) cut to [−t, t] in the place of N(0, 1); see `truncated`.
-
-        Raises:
-            RunError: if the model draws no samples, or its prior can't be truncated.
-        """
-        self._require(Samples, "sample", "its codes have no prior; choose vae, wae or gan")
-        codes: Tensor = self.module.prior_codes(num, seed=seed)  # type: ignore[operator]
-        if truncation is None:
-            return codes
-        if not self.module.standard_normal_prior:
-            raise RunError(
-                f"truncation={truncation}: cuts the prior N(0, I), and this "
-                f"{type(self.module).__name__} has another one; leave truncation out"
-            )
-        try:
-            return truncated(codes, truncation)
-        except ValueError as error:
-            raise RunError(str(error)) from error
-
-    def class_labels(self, num: int, y: int | Sequence[int] | None = None) -> Tensor | None:
-        """Labels `(num,)` for a conditional model; None for others.
-
-        Args:
-            num: how many.
-            y: a class, or several that are taken in turn; all K, 0, 1, …, where None.
-
-        Raises:
-            RunError: if the model takes no labels, or has no such class.
-        """
-        if y is None:
-            return self.module.class_labels(num) if isinstance(self.module, Conditional) else None
-        asked = torch.as_tensor([y] if isinstance(y, int) else list(y))
-        if not len(asked):
-            raise RunError("y: must be a class (0, 1, …), a list of classes, or None, got []")
-        return self._labels(asked)["y"][torch.arange(num, device=self.module.device) % len(asked)]
-
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Images `(B, C, H, W)` in [0, 1] to codes `(B, Z)`; `y` `(B,)` for a conditional model.
-
-        Raises:
-            RunError: if the model has no encoder, or labels are missing or not taken.
-        """
-        self._require(Encodes, "encode", "choose a model with an encoder")
-        return self.module.encode(self._from_unit(x), **self._labels(y))  # type: ignore[operator]
-
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Codes `(B, Z)` to images `(B, C, H, W)` in [0, 1]; `y` `(B,)` for a conditional model.
-
-        Raises:
-            RunError: if the model has no decoder, or labels are missing or not taken.
-        """
-        self._require(Decodes, "decode", "choose a model with a decoder")
-        z = z.to(self.module.device)
-        return self._to_unit(self.module.decode(z, **self._labels(y)))  # type: ignore[operator]
-
-    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Images `(B, C, H, W)` in [0, 1] to reconstructions in [0, 1]; `y` as in `encode`.
-
-        Raises:
-            RunError: if the model reconstructs nothing, or labels are missing or not taken.
-        """
-        self._require(Reconstructs, "reconstruct", "choose an autoencoder or a VAE")
-        images = self._from_unit(x)
-        return self._to_unit(self.module.reconstruct(images, **self._labels(y)))  # type: ignore[operator]
-
-    def _labels(self, y: Tensor | None) -> dict[str, Tensor]:
-        """`y` as the argument that a conditional model takes."""
-        module, name = self.module, type(self.module).__name__
-        if not isinstance(module, Conditional):
-            if y is not None:
-                raise RunError(f"{name} is not conditional: leave out y")
-            return {}
-        if y is None:
-            raise RunError(f"{name} is conditional: give the labels y, integers (B,)")
-        wrong = y[(y < 0) | (y >= module.num_classes) | (y != y.long())]
-        if len(wrong):
-            raise RunError(
-                f"y: labels must be whole numbers from 0 to {module.num_classes - 1}, "
-                f"got {wrong[0].item()}"
-            )
-        return {"y": y.to(module.device)}
-
-    def _require(self, protocol: type, verb: str, remedy: str) -> None:
-        if not isinstance(self.module, protocol):
-            raise RunError(f"{type(self.module).__name__} can't {verb}: {remedy}")
-
-    def _to_unit(self, images: Tensor) -> Tensor:
-        low, high = self.module.value_range
-        return ((images - low) / (high - low)).clamp(0, 1)
-
-    def _from_unit(self, images: Tensor) -> Tensor:
-        low, high = self.module.value_range
-        return images.to(self.module.device) * (high - low) + low
 
 
 class Run:
@@ -266,6 +124,32 @@ class Run:
         data = build_data(read_checked(self.path, trust=self._trust))
         data.prepare()
         return data
+
+    def prior(self, kind: str = "gmm", *, checkpoint: str = "best", **options: Any) -> CodeSource:
+        """What draws codes for `sample(num, noise=…)`: `codes(num, seed=…)`.
+
+        A prior that is fitted to the codes of the training images is kept in the run's folder and
+        used again.
+
+        Args:
+            kind: an option of the `prior` group: "gaussian", "gmm", "normal" or "model".
+            checkpoint: whose weights make the codes.
+            options: of that prior, e.g. `components=20`.
+
+        Raises:
+            ConfigError: if there is no such prior, or a value is refused.
+            RunError: if the model can't be sampled so, or no prior can be fitted or kept.
+            DataError: if the images can't be read.
+        """
+        typed = [f"prior={kind}", *(f"prior.{name}={value}" for name, value in options.items())]
+        node = resolve(compose(typed, name="sample").config.prior)
+        return code_source(
+            build_prior(node, trust=self._trust),
+            self.load_model(checkpoint).module,
+            folder=self.path,
+            checkpoint=checkpoint_path(self.path, checkpoint),
+            data=self.data,
+        )
 
 
 def restore(

@@ -11,9 +11,12 @@ from PIL import Image
 
 from ganvas import pictures
 from ganvas.engine.checkpoint_files import checkpoint_path
-from ganvas.engine.runs import ModelView, load_run, pick_device
+from ganvas.engine.priors import build_prior, code_source
+from ganvas.engine.runs import Run, load_run, pick_device
 from ganvas.engine.settings import SampleSettings
+from ganvas.engine.view import ModelView, cut
 from ganvas.errors import RunError
+from ganvas.evaluation.priors import NormalPrior, OwnPrior, Prior
 from ganvas.protocols import Conditional
 
 BATCH = 256
@@ -24,18 +27,19 @@ LONGEST = 40
 def sample(settings: SampleSettings) -> Path:
     """Draw and write; the file or folder written.
 
-    The images depend on the checkpoint, `n`, `seed`, `y` and `truncation` alone, not on the
-    batches they are made in.
+    The images depend on the checkpoint, `n`, `seed`, `y`, `prior` and `truncation` alone, not on
+    the batches they are made in.
 
     Raises:
         GanvasError: if the run can't be used, its model draws no such samples, or `out` can't be
             written.
     """
     run = load_run(settings.run, trust=settings.trust)
+    prior = build_prior(settings.prior, trust=settings.trust)
     device = pick_device(settings.accelerator)
     view = run.load_model(settings.checkpoint, device=str(device))
     with torch.no_grad():
-        codes = view.prior_codes(settings.n, seed=settings.seed, truncation=settings.truncation)
+        codes = _codes(prior, run, view, settings)
         labels = view.class_labels(settings.n, settings.y)
         images = torch.cat(
             [
@@ -43,7 +47,9 @@ def sample(settings: SampleSettings) -> Path:
                 for i, z in zip(range(0, settings.n, BATCH), codes.split(BATCH), strict=True)
             ]
         ).cpu()
-    name = _name(settings, used=checkpoint_path(run.path, settings.checkpoint).stem)
+    name = _name(
+        settings, prior=prior.name, used=checkpoint_path(run.path, settings.checkpoint).stem
+    )
     out = Path(settings.out).expanduser() if settings.out else run.path / "samples" / name
     columns = _columns(len(images), view, asked=settings.y)
     try:
@@ -53,9 +59,24 @@ def sample(settings: SampleSettings) -> Path:
     return out
 
 
-def _name(settings: SampleSettings, *, used: str) -> str:
+def _codes(prior: Prior, run: Run, view: ModelView, settings: SampleSettings) -> torch.Tensor:
+    """From the chosen prior, on the model's device."""
+    num, seed, truncation = settings.n, settings.seed, settings.truncation
+    if isinstance(prior, OwnPrior):
+        return view.prior_codes(num, seed=seed, truncation=truncation)
+    other = None if isinstance(prior, NormalPrior) else f"prior={prior.name}"
+    cut(torch.zeros(1), truncation, other=other)  # refused before anything is fitted
+    file = checkpoint_path(run.path, settings.checkpoint)
+    source = code_source(prior, view.module, folder=run.path, checkpoint=file, data=run.data)
+    codes = source.codes(num, seed=seed).to(view.module.device)
+    return cut(codes, truncation, other=other)
+
+
+def _name(settings: SampleSettings, *, prior: str, used: str) -> str:
     """A file name that says what was drawn; of many classes, how many and a digest."""
     parts = ["drawn", used, f"n{settings.n}", f"seed{settings.seed}"]
+    if prior != "model":
+        parts.append(prior)
     if settings.y is not None:
         classes = [settings.y] if isinstance(settings.y, int) else settings.y
         listed = "-".join(str(k) for k in classes)

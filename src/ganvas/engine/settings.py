@@ -155,6 +155,7 @@ class EvaluateSettings(Evaluation):
     checkpoint: str
     split: Literal["train", "val", "test"]
     metrics: dict[str, Any]
+    prior: dict[str, Any]
     accelerator: Literal["auto", "cpu", "gpu"]
     paths: OptionalPaths
     full_error: bool
@@ -178,6 +179,7 @@ class SampleSettings(Section):
     n: Positive
     seed: NonNegative
     y: Annotated[int | list[int] | None, BeforeValidator(_classes)]
+    prior: dict[str, Any]
     truncation: Annotated[float, Field(gt=0)] | None
     format: Literal["grid", "png", "npz"]
     out: str | None

@@ -19,12 +19,14 @@ class Measure(ABC):
 
     Attributes:
         needs_features: whether it looks at images through the extractor.
+        needs_samples: whether it looks at samples; what draws them is no business of `unfit`.
         monitor: the value that selects the best checkpoint of a model that has no monitor of its
             own, or None; `{features}` in it stands for the extractor's name, as in all names.
         directions: whether higher is better, by name; a name without a direction is left out.
     """
 
     needs_features: ClassVar[bool] = False
+    needs_samples: ClassVar[bool] = False
     monitor: ClassVar[str | None] = None
     directions: ClassVar[Mapping[str, bool]] = {}
 

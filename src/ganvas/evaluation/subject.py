@@ -17,7 +17,7 @@ from ganvas.evaluation.order import in_order
 from ganvas.evaluation.reference import Reference
 from ganvas.nn.ema import ExponentialMovingAverage
 from ganvas.nn.extractor import Extractor, quantized, unit
-from ganvas.protocols import Conditional, Reconstructs, Samples
+from ganvas.protocols import Conditional, Decodes, Reconstructs, Samples
 from ganvas.types import Batch, Features, Split, ValueRange
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class Subject:
     def samples(self, num: int | None = None) -> Iterator[Batch]:
         """This rank's batches of samples, as metrics see images; classes in turn."""
         model, num = self.model, self.num if num is None else num
-        assert isinstance(model, Samples)
+        assert isinstance(model, Samples | Decodes)
         codes = self.codes(num)
         labels = model.class_labels(num) if isinstance(model, Conditional) else None
         for start in range(self.rank * BLOCK, num, self.world_size * BLOCK):
@@ -206,7 +206,10 @@ class Subject:
             z = Batch(codes[block], y, start=start, total=len(codes[block]))
             for part in self._cut(z, size=len(z)):
                 given: dict[str, Any] = {} if part.y is None else {"y": part.y}
-                images = model.sample(len(part), noise=part.x, **given)
+                if isinstance(model, Samples):
+                    images = model.sample(len(part), noise=part.x, **given)
+                else:  # of codes that a prior gives
+                    images = model.decode(part.x, **given)
                 yield replace(part, x=self.seen(images))
 
     def reconstructions(self, num: int | None = None) -> Iterator[Batch]:
