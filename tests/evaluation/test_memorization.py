@@ -10,9 +10,11 @@ import torch
 
 from evaluation.subjects import InMemory, image_data, random_images, subject
 from ganvas.data import ImageData
+from ganvas.engine.measures import fault_of
 from ganvas.errors import RunError
 from ganvas.evaluation import memorization as module
 from ganvas.evaluation.memorization import MemorizationMeasure
+from ganvas.evaluation.priors import OwnPrior
 from ganvas.evaluation.subject import Subject
 from ganvas.models.autoencoder.ae import Autoencoder
 from ganvas.types import Batch, Finding
@@ -114,5 +116,6 @@ def test_refusals() -> None:
         measured(subject(gan(), split="train"))
     with pytest.raises(ValueError, match="num_train must be null or at least 1, got 0"):
         MemorizationMeasure(num_train=0)
-    reason = MemorizationMeasure(num_train=None).unfit(Autoencoder, image_data())
+    measure = MemorizationMeasure(num_train=None)
+    reason = fault_of(measure, Autoencoder, image_data(), prior=OwnPrior())
     assert reason == "draws no samples"

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from evaluation.subjects import classifier, image_data, subject
+from ganvas.engine.measures import fault_of
 from ganvas.evaluation import precision_recall as module
 from ganvas.evaluation.precision_recall import PrecisionRecallMeasure
+from ganvas.evaluation.priors import OwnPrior
 from ganvas.evaluation.subject import Subject
 from ganvas.metrics.precision_recall import PrecisionRecall
 from ganvas.models.autoencoder.ae import Autoencoder
@@ -93,5 +95,5 @@ def test_refusals() -> None:
         PrecisionRecallMeasure(k=0)
     with pytest.raises(ValueError, match=r"need .* at least 6 images, got 5; give more images"):
         found(subject(gan(), num=5), k=5)
-    reason = PrecisionRecallMeasure(k=5).unfit(Autoencoder, image_data())
+    reason = fault_of(PrecisionRecallMeasure(k=5), Autoencoder, image_data(), prior=OwnPrior())
     assert reason == "draws no samples"

@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from evaluation.subjects import classifier, image_data, subject
+from ganvas.engine.measures import fault_of
 from ganvas.errors import ConfigError
 from ganvas.evaluation.measure import named
+from ganvas.evaluation.priors import OwnPrior
 from ganvas.evaluation.score import ScoreMeasure
 from ganvas.evaluation.subject import Options, Subject
 from ganvas.models.autoencoder.ae import Autoencoder
@@ -56,4 +58,5 @@ def test_refusals() -> None:
         ScoreMeasure(splits=0)
     with pytest.raises(ValueError, match="got splits=10 and 12 images; give more images"):
         ScoreMeasure(splits=10).measure(subject(gan(), num=12))
-    assert ScoreMeasure(splits=1).unfit(Autoencoder, image_data()) == "draws no samples"
+    reason = fault_of(ScoreMeasure(splits=1), Autoencoder, image_data(), prior=OwnPrior())
+    assert reason == "draws no samples"
