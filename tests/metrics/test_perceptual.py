@@ -6,27 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-import torchvision
 from torch import Tensor
 from torchmetrics.functional.image.lpips import _LPIPS
 
 from ganvas.metrics.perceptual import BACKBONE, LPIPS
+from metrics.backbones import random_alexnet
 
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """AlexNet's convolutions, as its published file names them, large enough to tell images."""
-    with torch.device("meta"):
-        state = torchvision.models.alexnet().features.state_dict()
-    generator = torch.Generator().manual_seed(0)
-    weights = {}
-    for name, value in state.items():
-        scale = (2 / value[0].numel()) ** 0.5
-        weights[f"features.{name}"] = scale * torch.randn(value.shape, generator=generator)
-    weights["classifier.1.weight"] = torch.zeros(2, 2)
-    file = tmp_path_factory.mktemp("weights") / "alexnet.pth"
-    torch.save(weights, file)
-    return file
+    return random_alexnet(tmp_path_factory.mktemp("weights") / "alexnet.pth")
 
 
 @pytest.fixture(scope="module")

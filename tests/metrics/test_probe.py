@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -21,9 +22,12 @@ def labelled(num: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def probe(
-    train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], *, c: float = 1.0
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    *,
+    c: Sequence[float] = (1.0,),
 ) -> float:
-    return linear_probe(*train, test_inputs=test[0], test_labels=test[1], inverse_penalty=c)
+    return linear_probe(*train, test_inputs=test[0], test_labels=test[1], inverse_penalties=c)
 
 
 def shifted(sets: tuple[np.ndarray, np.ndarray], by: float) -> tuple[np.ndarray, np.ndarray]:
@@ -82,9 +86,22 @@ def test_the_objective_is_the_documented_one(c: float) -> None:
     logits = seen @ best[:-CLASSES].reshape(6, CLASSES) + best[-CLASSES:]
     expected = float((logits.argmax(1) == test_y).mean())
     found = linear_probe(
-        x * std + mean, y, test_inputs=test_x, test_labels=test_y, inverse_penalty=c
+        x * std + mean, y, test_inputs=test_x, test_labels=test_y, inverse_penalties=[c]
     )
     assert found == pytest.approx(expected, abs=2 / 500)
+
+
+def test_the_best_of_several_penalties() -> None:
+    """Half of the labels are drawn anew: fitting those in 150 dimensions costs accuracy."""
+    random = np.random.default_rng(5)
+    true, test_y = random.integers(2, size=300), random.integers(2, size=3000)
+    y = np.where(random.random(300) < 0.5, true, random.integers(2, size=300))
+    x, test_x = (random.standard_normal((len(z), 150)) + 0.5 * z[:, None] for z in (true, test_y))
+    strong, weak, none = (probe((x, y), (test_x, test_y), c=[c]) for c in (1e-3, 1e3, 1e-12))
+    assert strong > weak + 0.1
+    assert strong > none + 0.1
+    for order in ([1e3, 1e-3, 1e-12], [1e-12, 1e-3, 1e3]):
+        assert probe((x, y), (test_x, test_y), c=order) == strong
 
 
 def test_nothing_is_random() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -43,20 +43,24 @@ class ProbeMeasure(Measure):
 
     Args:
         num_train: training images to fit on, at most.
-        inverse_penalty: C, the weight of the likelihood against ½ ‖W‖².
+        inverse_penalties: values of C to choose from, for codes and for pixels alike.
         pixels: whether raw pixels are probed too.
 
     Raises:
-        ValueError: if a number is not positive.
+        ValueError: if a number is not positive, or there is no C.
     """
 
     directions: ClassVar[Mapping[str, bool]] = {"probe_accuracy": True}
 
-    def __init__(self, *, num_train: int, inverse_penalty: float, pixels: bool) -> None:
-        for name, value in (("num_train", num_train), ("inverse_penalty", inverse_penalty)):
-            if not value > 0:
-                raise ValueError(f"{name} must be positive, got {value}")
-        self.num_train, self.inverse_penalty, self.pixels = num_train, inverse_penalty, pixels
+    def __init__(self, *, num_train: int, inverse_penalties: Sequence[float], pixels: bool) -> None:
+        if num_train < 1:
+            raise ValueError(f"num_train must be at least 1, got {num_train}")
+        if not inverse_penalties or min(inverse_penalties) <= 0:
+            raise ValueError(
+                f"inverse_penalties must be one or more positive numbers, got {inverse_penalties}"
+            )
+        self.num_train, self.pixels = num_train, pixels
+        self.inverse_penalties = list(inverse_penalties)
         self._baselines: dict[str, float] = {}
 
     def unfit(self, model: type[nn.Module], data: ImageData) -> str | None:
@@ -87,7 +91,7 @@ class ProbeMeasure(Measure):
         protocol = {
             "train_images": data.content("train"),
             "num_train": num,
-            "inverse_penalty": self.inverse_penalty,
+            "inverse_penalties": self.inverse_penalties,
         }
         train, test = _labelled(subject, _codes, num=num)
         found = {"probe_accuracy": self._accuracy(train, test)}
@@ -110,7 +114,7 @@ class ProbeMeasure(Measure):
             train["labels"].numpy(),
             test_inputs=test["inputs"].numpy(),
             test_labels=test["labels"].numpy(),
-            inverse_penalty=self.inverse_penalty,
+            inverse_penalties=self.inverse_penalties,
         )
 
 

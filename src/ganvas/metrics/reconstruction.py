@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ganvas.types import ImageShape
 
@@ -73,22 +72,24 @@ def ssim(real: Tensor, fake: Tensor, *, window: int = WINDOW) -> Tensor:
     side = min(real.shape[2:])
     if window % 2 == 0 or not 1 <= window <= side:
         raise ValueError(f"window must be odd and from 1 to {side} pixels, got {window}")
-    x, y = (part.double().flatten(0, 1)[:, None] for part in (real, fake))
-    stacked = torch.cat([x, y, x * x, y * y, x * y])
-    taps = _gaussian(window, device=x.device)
-    blurred = functional.conv2d(functional.conv2d(stacked, taps), taps.mT)
-    mu_x, mu_y, xx, yy, xy = blurred.unflatten(0, (5, -1))
+    x, y = real.double(), fake.double()
+    down, across = (_weights(num, window=window).to(x.device) for num in x.shape[2:])
+    mu_x, mu_y, xx, yy, xy = down @ torch.stack([x, y, x * x, y * y, x * y]) @ across.T
     covariance, variances = xy - mu_x * mu_y, xx - mu_x**2 + yy - mu_y**2
     luminance = (2 * mu_x * mu_y + C1) / (mu_x**2 + mu_y**2 + C1)
     index = luminance * (2 * covariance + C2) / (variances + C2)
-    return index.unflatten(0, real.shape[:2]).flatten(1).mean(1)
+    return index.flatten(1).mean(1)
 
 
-def _gaussian(window: int, *, device: torch.device) -> Tensor:
-    """Weights that add up to 1, `(1, 1, window, 1)`."""
-    places = torch.arange(window, dtype=torch.float64, device=device) - window // 2
-    weights = (-0.5 * (places / SIGMA) ** 2).exp()
-    return (weights / weights.sum()).view(1, 1, -1, 1)
+def _weights(num: int, *, window: int) -> Tensor:
+    """From `num` pixels to their weighted means in each window, `(num − window + 1, num)`.
+
+    A product with a matrix of bands is several times faster than a convolution on the CPU.
+    """
+    starts = torch.arange(num - window + 1)[:, None]
+    places = torch.arange(num, dtype=torch.float64) - starts - window // 2
+    weights = (-0.5 * (places / SIGMA) ** 2).exp() * (places.abs() <= window // 2)
+    return weights / weights.sum(1, keepdim=True)
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float | None]:
