@@ -48,13 +48,14 @@ class Mixture:
         """The mixture that `tensors` describes; None where it describes none."""
         if tensors.keys() != {"weights", "means", "roots"}:
             return None
-        num, width = tensors["means"].shape
-        fits = tensors["weights"].shape == (num,) and tensors["roots"].shape in (
-            (num, width),
-            (num, width, width),
-        )
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        num, width = (*shapes["means"], 0, 0)[:2]
+        possible = [
+            {"weights": (num,), "means": (num, width), "roots": (num, width, *last)}
+            for last in ((), (width,))
+        ]
         finite = all(t.isfinite().all() and t.dtype == torch.float64 for t in tensors.values())
-        return cls(**tensors) if fits and finite else None
+        return cls(**tensors) if shapes in possible and finite else None
 
     @property
     def tensors(self) -> dict[str, Tensor]:
