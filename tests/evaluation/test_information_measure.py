@@ -13,7 +13,7 @@ from torch import Tensor
 from evaluation.subjects import image_data, subject
 from ganvas.evaluation.information import InformationMeasure
 from ganvas.evaluation.losses import LossMeasure
-from ganvas.losses.total_correlation import rate_parts
+from ganvas.losses.total_correlation import TotalCorrelationLoss, rate_parts
 from ganvas.models.autoencoder.ae import Autoencoder
 from ganvas.models.autoencoder.vq_vae import VQVAE
 from ganvas.models.hybrid.factor_vae import FactorVAE
@@ -58,12 +58,13 @@ def test_values_are_those_of_the_formulas() -> None:
     parts = rate_parts(q.sample(noise), q, every_pair)
     for name in PARTS:
         part = getattr(parts, name)
-        assert values[name].value == pytest.approx(part.mean().item(), abs=1e-10)
+        found_part = values[f"aggregate_{name}"]
+        assert found_part.value == pytest.approx(part.mean().item(), abs=1e-10)
         error = part.std().item() / math.sqrt(40)
-        assert values[name].uncertainty == pytest.approx(error, abs=1e-10)
+        assert found_part.uncertainty == pytest.approx(error, abs=1e-10)
     both = parts.total_correlation + parts.dimension_wise_kl
     assert values["aggregate_kl"].value == pytest.approx(both.mean().item(), abs=1e-10)
-    assert values["mutual_information_cap"].value == math.log(40)
+    assert values["aggregate_mutual_information_cap"].value == math.log(40)
     active = (np.var(q.mu.numpy(), axis=0) > 0.01).sum()
     assert values["active_units"].value == active > 0
 
@@ -82,7 +83,7 @@ def test_kl_of_all_dimensions_is_the_rate() -> None:
     rate = LossMeasure().measure(subject(model))["rate"].value
     assert sum(values[f"kl_{d:02d}"].value for d in range(3)) == pytest.approx(rate, rel=1e-6)
     # and so do the parts, but for the noise of one code per image
-    total = sum(values[name].value for name in PARTS)
+    total = sum(values[f"aggregate_{name}"].value for name in PARTS)
     q, noise = encoded(model)
     z = q.sample(noise)
     sampled = q.log_prob(z) + 0.5 * (math.log(2 * math.pi) + z.square()).sum(1)
@@ -97,7 +98,8 @@ def test_codes_of_which_the_answer_is_known() -> None:
         torch.zeros(len(x), 2), torch.zeros(len(x), 2)
     )
     values = found(blind)
-    names = ("active_units", "kl_00", "kl_01", *PARTS, "aggregate_kl")
+    parts = [f"aggregate_{name}" for name in (*PARTS, "kl")]
+    names = ("active_units", "kl_00", "kl_01", *parts)
     assert all(values[name].value == pytest.approx(0, abs=1e-12) for name in names)
 
     exact = vae()
@@ -105,8 +107,8 @@ def test_codes_of_which_the_answer_is_known() -> None:
         x.flatten(1) * 1000, torch.full((len(x), 16), -8.0)
     )
     values = found(exact, num_images=30)
-    assert values["mutual_information"].value == pytest.approx(math.log(30), abs=1e-10)
-    assert values["mutual_information_cap"].value == math.log(30)
+    assert values["aggregate_mutual_information"].value == pytest.approx(math.log(30), abs=1e-10)
+    assert values["aggregate_mutual_information_cap"].value == math.log(30)
     assert values["active_units"].value == 16
 
 
@@ -125,8 +127,8 @@ def test_the_first_images_alone_make_the_aggregate() -> None:
     whole, part = found(model, data=data), found(model, data=data, num_images=25)
     for name in ("active_units", "kl_00", "kl_01", "kl_02"):
         assert part[name] == whole[name]
-    assert part["mutual_information"].value != whole["mutual_information"].value
-    protocol = part["mutual_information"].protocol
+    assert part["aggregate_mutual_information"].value != whole["aggregate_mutual_information"].value
+    protocol = part["aggregate_mutual_information"].protocol
     assert protocol["num_images"] == 25
     assert protocol["images"] == data.content("test", num=25)
     assert part["active_units"].protocol == {"active_threshold": 0.01}
@@ -138,19 +140,19 @@ def test_a_prior_of_its_own_takes_the_normal_ones_place() -> None:
     values = found(model)
     assert values.keys() == {
         "active_units",
-        "mutual_information",
-        "total_correlation",
+        "aggregate_mutual_information",
+        "aggregate_total_correlation",
         "aggregate_kl",
-        "mutual_information_cap",
+        "aggregate_mutual_information_cap",
     }
     q, noise = encoded(model)
     z = q.sample(noise)
     with torch.no_grad():
         sampled = q.log_prob(z) - model.prior_log_prob(z.float())
-    rate = values["mutual_information"].value + values["aggregate_kl"].value
+    rate = values["aggregate_mutual_information"].value + values["aggregate_kl"].value
     assert rate == pytest.approx(sampled.mean().item(), abs=1e-4)
     assert rate == pytest.approx(LossMeasure().measure(subject(model))["rate"].value, abs=1e-4)
-    assert 0 < values["mutual_information"].value <= math.log(40)
+    assert 0 < values["aggregate_mutual_information"].value <= math.log(40)
 
 
 def test_a_conditional_model_is_given_labels() -> None:
@@ -164,6 +166,16 @@ def test_a_conditional_model_is_given_labels() -> None:
     rate = LossMeasure().measure(subject(model))["rate"].value
     kl = sum(v.value for name, v in values.items() if name.startswith("kl_"))
     assert kl == pytest.approx(rate, rel=1e-6)
+
+
+def test_no_name_is_that_of_a_loss() -> None:
+    model = vae()
+    model.loss = TotalCorrelationLoss(
+        alpha=1.0, beta=6.0, gamma=1.0, estimator="minibatch_stratified", num_train=50
+    )
+    losses = LossMeasure().measure(subject(model))
+    assert set(PARTS) <= losses.keys()
+    assert losses.keys().isdisjoint(found(model))
 
 
 @pytest.mark.parametrize("width", [64, 65])

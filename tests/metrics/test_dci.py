@@ -43,6 +43,12 @@ def test_the_ends_of_both_scales() -> None:
     assert completeness(merged) == pytest.approx(1, abs=1e-14)
 
 
+def test_rounding_below_zero_is_no_importance() -> None:
+    rounded = torch.tensor([[1.0, -1e-18], [-1e-18, 1.0]], dtype=torch.float64)
+    assert disentanglement(rounded) == pytest.approx(1, abs=1e-12)
+    assert completeness(rounded) == pytest.approx(1, abs=1e-12)
+
+
 def test_where_nothing_matters_scores_are_zero() -> None:
     assert disentanglement(torch.zeros(3, 2).double()) == 0
     assert completeness(torch.zeros(3, 2).double()) == 0

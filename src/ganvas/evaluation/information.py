@@ -34,12 +34,14 @@ class InformationMeasure(Measure):
 
     Of the first `num_images`, by `information_parts`, in nats per image:
 
-    - `mutual_information`: I_q(x; z), and `mutual_information_cap`, log of the number of images,
-      which the estimate never exceeds;
-    - `total_correlation`: KL(q(z) ‖ Π_d q(z_d));
-    - `dimension_wise_kl`: Σ_d KL(q(z_d) ‖ p(z_d));
+    - `aggregate_mutual_information`: I_q(x; z), and `aggregate_mutual_information_cap`, log of the
+      number of images, which the estimate never exceeds;
+    - `aggregate_total_correlation`: KL(q(z) ‖ Π_d q(z_d));
+    - `aggregate_dimension_wise_kl`: Σ_d KL(q(z_d) ‖ p(z_d));
     - `aggregate_kl`: KL(q(z) ‖ p(z)), the sum of the two before it; with a prior that the model
       has learnt, of that prior.
+
+    Losses report some of these without the prefix, estimated within each batch: other values.
 
     What compares single dimensions with N(0, 1) is left out where the prior is not N(0, I). Of a
     conditional model the posterior is q(z|x, y): its information is that on image and label.
@@ -83,7 +85,8 @@ class InformationMeasure(Measure):
         }
         for name, part in _parts(model, **{k: v[:num] for k, v in found.items()}).items():
             values[name] = _mean(part, protocol)
-        return values | {"mutual_information_cap": Finding(math.log(num), None, protocol)}
+        cap = Finding(math.log(num), None, protocol)
+        return values | {"aggregate_mutual_information_cap": cap}
 
 
 @torch.no_grad()
@@ -93,11 +96,11 @@ def _parts(model: Any, *, mu: Tensor, log_var: Tensor, noise: Tensor) -> dict[st
     z = posterior.sample(noise)
     parts = information_parts(z, posterior)
     found = {
-        "mutual_information": parts.mutual_information,
-        "total_correlation": parts.total_correlation,
+        "aggregate_mutual_information": parts.mutual_information,
+        "aggregate_total_correlation": parts.total_correlation,
     }
     if model.standard_normal_prior:
-        found["dimension_wise_kl"] = parts.dimension_wise_kl
+        found["aggregate_dimension_wise_kl"] = parts.dimension_wise_kl
         found["aggregate_kl"] = parts.total_correlation + parts.dimension_wise_kl
     elif isinstance(model, HasLikelihood):
         log_prior = model.prior_density()(z.to(device)).cpu()

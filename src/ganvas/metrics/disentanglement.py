@@ -37,7 +37,11 @@ def checked_pair(codes: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def shares(importance: Tensor, *, dim: int) -> Tensor:
-    """Importances divided by their sum along `dim`; equal where that sum is 0."""
+    """Importances divided by their sum along `dim`; equal where that sum is 0.
+
+    Those of trees can be below 0 by rounding, which counts as 0.
+    """
+    importance = importance.clamp(min=0)
     total = importance.sum(dim, keepdim=True)
     equal = torch.full_like(importance, 1 / importance.shape[dim])
     return torch.where(total > 0, importance / total.where(total > 0, 1.0), equal)
