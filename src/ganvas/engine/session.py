@@ -56,7 +56,7 @@ class Session:
         if checked.settings.trainer.compile:
             for network in self.model.networks().values():
                 network.compile()
-        evaluations = build_evaluations(checked, data)
+        self.evaluations = evaluations = build_evaluations(checked, data)
         if hub is not None and evaluations is not None:
             record = hub.record
             evaluations.on_protocols = lambda found: record.set(protocol=found)
@@ -96,6 +96,9 @@ class Session:
             val_dataloaders=self.loader("val") if validates else None,
             ckpt_path=str(checkpoint) if checkpoint else None,
         )
+        if self.hub is not None and self.evaluations is not None:
+            spent = {"seconds": self.evaluations.seconds, "of": self.figures.training_seconds}
+            self.hub.record.set(evaluation_time=spent)
 
     def stop_reason(self) -> str | None:
         """Why training ended before its budget was spent: early stopping, or a collapse."""

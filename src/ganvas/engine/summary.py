@@ -37,6 +37,9 @@ def print_summary(folder: Path, *, console: Console, has_samples: bool) -> None:
     rows = {"peak memory": memory, "status": record["status"], **_places(folder)}
     if record["reason"]:
         rows["reason"] = record["reason"]
+    if spent := record.get("evaluation_time"):
+        share = spent["seconds"] / max(spent["of"], 1e-9)
+        rows["evaluation"] = f"{spent['seconds']:.1f} s, {share:.1%} of training"
     if record.get("collapses"):
         rows["collapse"] = f"\n{'':<14}".join(_collapses(record["collapses"]))
     if record["wandb"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ class Evaluations(pl.Callback):
         weights_dir: where published weights are.
 
     Attributes:
+        seconds: spent on measures at validations.
         on_protocols: is told what the values were measured on, by their full names, once they are.
     """
 
@@ -49,6 +51,7 @@ class Evaluations(pl.Callback):
         self.measures, self.data, self.options = dict(measures), data, options
         self.extractor, self.cache_dir, self.weights_dir = extractor, cache_dir, weights_dir
         self.on_protocols: Callable[[dict[str, Any]], None] = lambda protocols: None
+        self.seconds = 0.0
         self._protocols: dict[str, dict[str, Any]] = {}
 
     @property
@@ -69,7 +72,9 @@ class Evaluations(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure on the validation split."""
+        began = time.monotonic()
         self._take("val", trainer, pl_module)
+        self.seconds += time.monotonic() - began
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure on the test split."""
