@@ -239,6 +239,7 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measured(run: Path, *options: str) -> list[dict[str, Any]]:
     said = ganvas("evaluate", str(run), *SAMPLES, *options)
     assert said.code == 0, said.err
+    assert all("  (prior=" in line for line in said.out.splitlines())
     evaluations = library.load_run(run).record["evaluations"]
     return [e for e in evaluations if e["name"] == "fd_classifier"]
 
@@ -272,3 +273,8 @@ def test_what_is_told_of_a_model_without_a_prior(ae_copy: Path) -> None:
         "prior=gmm-10: nothing in metrics=losses looks at samples; leave prior out, or add samples",
     )
     assert not (ae_copy / "priors").exists()
+    said = ganvas("evaluate", str(ae_copy), "prior=gaussian", "accelerator=cpu")
+    shown = [line.split()[0] for line in said.out.splitlines() if "  (prior=gaussian)" in line]
+    assert shown == ["test/fd_classifier", "test/classes_hit", "test/class_entropy"]
+    recorded = library.load_run(ae_copy).record["evaluations"]
+    assert all("prior" not in e["provenance"] for e in recorded if e["name"].endswith("mse"))

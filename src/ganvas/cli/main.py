@@ -24,8 +24,8 @@ ganvas: config-driven experiments with autoencoders, VAEs and GANs
   ganvas train check=true …             compose, check and build; train nothing
   ganvas train resume=RUN               go on from RUN's last checkpoint
   ganvas train init_from=RUN …          begin with RUN's weights
-  ganvas sample RUN [n=64 seed=0 y=CLASS truncation=T format=grid|png|npz]
-  ganvas evaluate RUN [split=test checkpoint=best]
+  ganvas sample RUN [n=64 seed=0 y=CLASS truncation=T prior=gmm format=grid|png|npz]
+  ganvas evaluate RUN [split=test checkpoint=best prior=gmm]
   ganvas classifier [dataset=mnist]     train the classifier that serves as features
   ganvas list models|datasets|losses|penalties|networks|likelihoods|corruptions|experiments
   ganvas version
@@ -137,7 +137,9 @@ def _evaluate(arguments: list[str]) -> int:
     width = max(len(result.name) for result in results)
     for result in results:
         spread = "" if result.uncertainty is None else f" ± {result.uncertainty:.2g}"
-        print(f"{result.split}/{result.name:<{width}}  {result.value:.6g}{spread}")
+        prior = result.provenance.get("prior", "model")
+        drawn = "" if prior == "model" else f"  (prior={prior})"
+        print(f"{result.split}/{result.name:<{width}}  {result.value:.6g}{spread}{drawn}")
     for name, reason in unfit.items():
         print(f"(metrics={name} was left out: {reason})")
     return EXIT_OK
