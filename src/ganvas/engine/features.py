@@ -53,6 +53,7 @@ def build_features(build: Callable[[], Any], data: ImageData, *, paths: Paths | 
             written.
     """
     with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # of a network without weights: the same each time
         network = build()
     if not isinstance(network, nn.Module):
         raise ConfigError(

@@ -13,7 +13,7 @@ from ganvas.callbacks.checkpoints import InterruptedRun
 from ganvas.engine.build import Checked, build_data, build_logger, model_class
 from ganvas.engine.check import check_build, check_device
 from ganvas.engine.checkpoint_files import checkpoint_path, read_checkpoint
-from ganvas.engine.measures import directions
+from ganvas.engine.measures import build_evaluations, directions
 from ganvas.engine.needs import check_needs
 from ganvas.engine.ranks import global_rank, launched_externally, other_ranks
 from ganvas.engine.session import Session
@@ -73,6 +73,7 @@ def train_checked(
     data = build_data(checked)
     data.prepare(world)
     check_needs(checked, model, data)
+    build_evaluations(checked, data)  # weights of features are there before there is a run
     checkpoint = checkpoint_path(resume, "last") if resume is not None else None
     if global_rank() > 0 and launched_externally():
         train_rank(checked, folder=runs_dir or Path(checked.settings.paths.runs_dir), data=data)

@@ -90,7 +90,7 @@ class Extractor(nn.Module):
             )
         if not vectors.isfinite().all():
             raise DataError(
-                f"features: {self.name} gave NaN or infinite features; choose another network"
+                f"{self.name} gave NaN or infinite features; choose another network of features"
             )
 
     def identity(self) -> dict[str, Any]:

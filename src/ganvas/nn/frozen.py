@@ -13,6 +13,9 @@ from ganvas.errors import ConfigError
 from ganvas.protocols import Extracts
 from ganvas.types import Features
 
+MANY = 40
+"""Layers that are listed by their full names."""
+
 
 class Frozen(nn.Module):
     """A network of images with fixed weights, always in evaluation mode.
@@ -76,6 +79,8 @@ class Frozen(nn.Module):
         blocks = {name.rsplit(".", n)[0] for name in known for n in range(name.count(".") + 1)}
         unknown = [name for name in names if name not in blocks]
         if unknown or not names:
+            if len(known) > MANY:  # the outermost will do
+                known = list(dict.fromkeys(name.partition(".")[0] for name in known))
             raise ValueError(
                 f"layers must name layers of {type(self.network).__name__}, got "
                 f"{', '.join(unknown) or 'none'}; there are: {', '.join(known)}"
