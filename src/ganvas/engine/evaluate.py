@@ -78,7 +78,6 @@ def evaluate(
             rank=rank,
             world_size=world_size,
         )
-        model.seed = settings.seed
         findings = {name: take({name: m}, subject) for name, m in measures.items()}
     common = _provenance(checked, checkpoint)
     sampled = {**common, "prior": prior.name}
@@ -171,6 +170,8 @@ def _ranks() -> Iterator[tuple[int, int]]:
     if world_size == 1:
         yield 0, 1
         return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(global_rank() % torch.cuda.device_count())
     torch.distributed.init_process_group("gloo")
     try:
         yield global_rank(), world_size

@@ -104,10 +104,14 @@ class Evaluations(pl.Callback):
 
 
 def take(measures: Mapping[str, Measure], subject: Subject) -> dict[str, Finding]:
-    """All findings of some measures, by name."""
+    """All findings of some measures, by name; noise is that of the evaluation's seed."""
     model: GenerativeModule = subject.model
     found: dict[str, Finding] = {}
-    with torch.no_grad(), raw_weights(model, raw=not subject.options.ema):
-        for measure in measures.values():
-            found |= measure.measure(subject)
+    run_seed, model.seed = model.seed, subject.options.seed
+    try:
+        with torch.no_grad(), raw_weights(model, raw=not subject.options.ema):
+            for measure in measures.values():
+                found |= measure.measure(subject)
+    finally:
+        model.seed = run_seed
     return found
