@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from ganvas.data.content import combine, file_lock, writing_to
 from ganvas.data.tensor_file import read_tensors, write_tensors
+from ganvas.errors import DataError, GanvasWarning
 from ganvas.metrics.frechet import Moments
 from ganvas.nn.extractor import Extractor
 from ganvas.types import Features
@@ -22,7 +25,8 @@ class Reference:
     Features, moments (with the root of the covariance) and radii are found once and kept on disk.
     The name of the files is a SHA-256 of the pixels, the network, its weights, layer and transform,
     and the number type: whatever changes, the statistics are computed anew. A damaged file is made
-    again, with a warning. Any number of processes may ask at once: one computes, the others wait.
+    again, and a cache that can't be written is done without, each with a warning. Any number of
+    processes may ask at once: one computes, the others wait.
 
     Args:
         content: hash of the images as metrics see them, their number and order.
@@ -63,18 +67,21 @@ class Reference:
             name: of the file.
             make: computes them.
 
-        Raises:
-            DataError: if the cache can't be written.
+        Returns:
+            The same from disk and anew; of a cache that can't be written, with a warning.
         """
         if self._folder is None:
             return dict(make())
         file = self._folder / f"{name}.safetensors"
         if (found := read_tensors(file)) is not None:
             return found
-        with file_lock(file.with_suffix(".lock")):
-            if (found := read_tensors(file)) is None:  # another process may have been faster
+        with ExitStack() as stack:
+            with _going_on():
+                stack.enter_context(file_lock(file.with_suffix(".lock")))
+                found = read_tensors(file)  # another process may have been faster
+            if found is None:
                 found = dict(make())
-                with writing_to(file.parent):
+                with _going_on(), writing_to(file.parent):
                     write_tensors(file, found, {"key": self.key, "what": name})
         return found
 
@@ -85,3 +92,12 @@ class Reference:
         if parts[0].logits is not None:
             found["logits"] = torch.cat([p.logits.cpu() for p in parts if p.logits is not None])
         return found
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Statistics that can't be kept are of use all the same: a `DataError` becomes a warning."""
+    try:
+        yield
+    except DataError as error:
+        warnings.warn(f"{error}; until then it is computed anew", GanvasWarning, stacklevel=4)
