@@ -34,7 +34,6 @@ class KernelMeasure(Measure):
 
     needs_features = True
     needs_samples = True
-    needs_samples = True
     directions: ClassVar[Mapping[str, bool]] = {"kd_{features}": False}
 
     def __init__(self, *, num_subsets: int | None = None, subset_size: int = 1000) -> None:
