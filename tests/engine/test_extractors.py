@@ -164,6 +164,16 @@ def test_targets_are_checked(vae_run: Path, target: str, message: str) -> None:
     assert message in said.message
 
 
+@pytest.mark.parametrize("stated", ["image_shape=[3,8,8]", "num_classes=7"])
+def test_weights_of_another_shape_are_refused(vae_run: Path, stated: str) -> None:
+    said = measure(vae_run, "features=classifier", f"+features.{stated}")
+    assert said.code == 2
+    assert said.message == (
+        "features: the weights for digits don't fit a network of other shapes; leave image_shape "
+        "and num_classes to the data"
+    )
+
+
 def test_layers_that_cannot_be_told(vae_run: Path, nets: str) -> None:
     target = "features._target_=users_nets.Branching"
     said = measure(vae_run, "features=module", target, nets, "layer=conv1")

@@ -179,6 +179,15 @@ def test_a_layer_of_it_can_be_chosen() -> None:
     assert seen.logits is not None
 
 
+def test_another_layer_is_refused_with_the_outermost_names() -> None:
+    with torch.device("meta"):
+        frozen = Frozen(Inception(image_shape=(1, 8, 8)))
+    with pytest.raises(
+        ValueError, match="got conv; there are: as_inception_sees, Conv2d_1a_3x3, C"
+    ):
+        Extractor(frozen, layer="conv")
+
+
 def test_its_identity_tells_the_resize(ours: Extractor) -> None:
     identity = ours.identity()
     assert identity["extractor"] == "Inception"

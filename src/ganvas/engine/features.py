@@ -48,7 +48,7 @@ def build_features(build: Callable[[], Any], data: ImageData, *, paths: Paths | 
             looked for.
 
     Raises:
-        ConfigError: if it is no network.
+        ConfigError: if it is no network, or made for images of another shape.
         DataError: if the images or the published weights can't be read, or the cache not be
             written.
     """
@@ -61,7 +61,13 @@ def build_features(build: Callable[[], Any], data: ImageData, *, paths: Paths | 
         )
     on_meta = torch.get_default_device().type == "meta"
     if paths is not None and not on_meta and (weights := _weights(network, data, paths)):
-        network.load_state_dict(weights)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"features: the weights for {data.name} don't fit a network of other shapes; leave "
+                "image_shape and num_classes to the data"
+            ) from error
     return Frozen(network)
 
 
