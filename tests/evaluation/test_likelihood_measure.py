@@ -43,6 +43,7 @@ from ganvas.models.vae.vae import VAE
 from ganvas.models.vae.vamp import VampVAE
 from ganvas.types import Batch, Finding, GaussianPosterior
 from models.linear_gaussian import WIDTH, build, images, log_evidence
+from models.tiny import SHAPE
 
 
 def exact(cls: type = VAE, *, error: float) -> Any:
@@ -89,6 +90,18 @@ def test_the_bound_is_that_of_one_logsumexp_over_all_codes(codes: int) -> None:
     got = sums(model, batch, codes)
     torch.testing.assert_close(got.bound, expected, rtol=0, atol=1e-10)
     torch.testing.assert_close(-got.distortion - got.rate, log_weights.mean(1), rtol=0, atol=1e-10)
+
+
+def test_narrow_posteriors_lose_no_digits() -> None:
+    """σ = e⁻⁸ about a mean of 30, in float32: z itself has three digits of the noise."""
+    model, batch = tiny(), Batch(torch.zeros(4, *SHAPE))
+    model.posterior = lambda x: GaussianPosterior(  # type: ignore[method-assign]
+        torch.full((len(x), 3), 30.0), torch.full((len(x), 3), -16.0)
+    )
+    noise = model.eval().noise(batch, module.CODES, 3, use=module.CODES_USE).double()
+    z = 30 + math.exp(-8) * noise
+    log_ratio = 0.5 * (z.square() - noise.square()).sum(2) + 3 * 8
+    torch.testing.assert_close(sums(model, batch, 50).rate, log_ratio.mean(1), rtol=0, atol=1e-5)
 
 
 # No cut matters
