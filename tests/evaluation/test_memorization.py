@@ -62,6 +62,13 @@ def test_fresh_images_are_neutral(split: Any) -> None:
     assert near.value < 0.04
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_the_unseen_images_themselves_are_exactly_neutral(split: Any) -> None:
+    one = subject(gan(), large(), split=split)
+    one.sample_features = one.reference(split).features
+    assert values(one) == [0.5, 1, one.num // 100 / one.num]
+
+
 def test_half_copies() -> None:
     data = large()
     mixed = torch.cat([torch.from_numpy(FRESH[:100]), torch.from_numpy(TRAIN[:200])]).numpy()

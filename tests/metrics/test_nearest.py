@@ -65,9 +65,9 @@ def test_a_duplicate_is_a_neighbour_though_oneself_is_none() -> None:
 
 
 def test_near_vectors_far_from_0_are_told_apart() -> None:
-    """In float32, 4096² + 4097² − 2 · 4096 · 4097 would be 0 or 4."""
-    points = torch.tensor([[4096.0], [4097.0], [4099.0]])
-    assert nearest(points, points, k=1, itself=False)[:, 0].tolist() == [1, 1, 2]
+    """Their squares, about 10¹², are multiples of 65,536 in float32."""
+    points = torch.tensor([[1e6], [1e6 + 10], [1e6 + 11]])
+    assert nearest(points, points, k=1, itself=False)[:, 0].tolist() == [10, 1, 1]
 
 
 def test_wide_vectors_are_taken_in_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,6 +173,14 @@ def test_too_few_images_are_refused(sizes: tuple[int, int]) -> None:
     assert len(values(normal(6), normal(6), k=5)) == 4
 
 
+def test_sets_that_do_not_fit_are_refused() -> None:
+    known = torch.ones(9)
+    with pytest.raises(ValueError, match=r"of one width D, got \[\(9, 4\), \(8, 5\)\]"):
+        overlap(normal(9), normal(8, width=5), k=2, real_radii=known)
+    with pytest.raises(ValueError, match="must be finite, got 36 NaN"):
+        overlap(normal(9) / 0, normal(8), k=2, real_radii=known)
+
+
 def images(num: int, *, seed: int) -> Tensor:
     drawn = torch.randint(0, 256, (num, 1, 2, 2), generator=torch.Generator().manual_seed(seed))
     return drawn.byte()
