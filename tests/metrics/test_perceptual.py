@@ -58,7 +58,7 @@ def test_nothing_is_stretched(backbone: Path) -> None:
     seen: list[tuple[int, ...]] = []
     network = LPIPS(backbone)
     network.features[0].register_forward_pre_hook(lambda _, x: seen.append(tuple(x[0].shape)))
-    network(images(2, 1, 16, 20, seed=1), images(2, 1, 16, 20, seed=2))
+    network(images(2, 1, 40, 50, seed=1), images(2, 1, 40, 50, seed=2))
     assert seen == [(4, 3, 64, 80)]
 
 
@@ -70,6 +70,13 @@ def test_it_is_symmetric_and_zero_for_equal_images(backbone: Path) -> None:
     )
     assert network(real, real).tolist() == [0, 0]
     torch.testing.assert_close(network(real, fake), network(fake, real))
+
+
+def test_layers_that_see_nothing_count_nothing(backbone: Path) -> None:
+    network = LPIPS(backbone)
+    for parameter in network.parameters():
+        parameter.zero_()
+    assert network(images(1, 3, 64, 64, seed=1), images(1, 3, 64, 64, seed=2)).item() == 0
 
 
 def test_loading_draws_no_random_numbers(backbone: Path) -> None:
