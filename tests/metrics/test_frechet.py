@@ -162,9 +162,8 @@ def test_any_root_serves() -> None:
     real, fake = Moments.of(mixed(300, 32, seed=1)), Moments.of(mixed(200, 32, seed=2))
     values, vectors = torch.linalg.eigh(real.covariance)
     symmetric = (vectors * values.sqrt()) @ vectors.T
-    rows = (mixed(300, 32, seed=1) - real.mean) / 299**0.5
     expected = moments_distance(real, fake).item()
-    for root in (real.with_root().root, symmetric, rows.T):
+    for root in (real.with_root().root, symmetric):
         given = Moments(300, real.mean, real.covariance, root)
         assert moments_distance(given, fake).item() == pytest.approx(expected, rel=1e-10)
 

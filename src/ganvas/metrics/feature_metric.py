@@ -99,8 +99,8 @@ class FeatureMetric(Metric, ABC):
     @property
     def width(self) -> int | None:
         """D, where it is given or there are features."""
-        there = (part.shape[1] for name in self._defaults for part in getattr(self, name))
-        return self.num_features or next(there, None)
+        parts = (part for name in self._defaults for part in getattr(self, name))
+        return self.num_features or next((part.shape[1] for part in parts if len(part)), None)
 
     def reset(self) -> None:
         """Forget all images, or the fake ones alone under `keep_real`."""

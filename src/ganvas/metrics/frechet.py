@@ -99,7 +99,7 @@ class FrechetDistance(FeatureMetric):
         rows, folded = self.rows(name), self.rows(f"{name}_folded")
         if not len(folded):
             return Moments.of(rows, name=name)
-        parts = list(folded.unflatten(0, (-1, rows.shape[1] + HEAD)))
+        parts = list(folded.unflatten(0, (-1, folded.shape[1] + HEAD)))
         return _unfolded(_merged([*parts, _folded(rows)] if len(rows) else parts))
 
 
@@ -111,8 +111,8 @@ class Moments:
         num: of features.
         mean: `(D,)`.
         covariance: unbiased, `(D, D)`.
-        root: R `(D, K)` with R Rᵀ = covariance, where it is known. Of N ≤ D features these are the
-            centred features over √(N − 1); else it is the Cholesky factor, or for a singular
+        root: R `(D, K)` with R Rᵀ = covariance, where it is known. Of N ≤ D features it is made of
+            the centred features, K = N − 1; else it is the Cholesky factor, or for a singular
             covariance the symmetric square root.
     """
 
@@ -137,7 +137,9 @@ class Moments:
         check_finite(x, name="features")
         mean = x.mean(0)
         centred = (x - mean) / (num - 1) ** 0.5
-        root = centred.T if num <= x.shape[1] else None
+        # of N centred rows one is superfluous: this is a reflection of them with a row of zeros
+        few = num <= x.shape[1]
+        root = (centred[1:] - centred[0] / (num**0.5 + 1)).T if few else None
         return cls(num, mean, centred.T @ centred, root)
 
     def with_root(self) -> Moments:
@@ -191,31 +193,27 @@ def frechet_distance(mu1: Tensor, sigma1: Tensor, mu2: Tensor, sigma2: Tensor) -
 def _overlap(real: Moments, fake: Moments) -> Tensor:
     """tr (Σ₁^½ Σ₂ Σ₁^½)^½ = ‖R₁ᵀ R₂‖, the sum of singular values, for any roots R₁ and R₂.
 
-    R₁ᵀ Σ₂ R₁ and Σ₁^½ Σ₂ Σ₁^½ have the same eigenvalues but for zeros; they are the squares of
-    those singular values. Roots that are centred features make all this smaller than D × D. Where
-    finding R₂ would take an eigendecomposition, the eigenvalues of R₁ᵀ Σ₂ R₁ are found instead.
+    R₁ᵀ Σ₂ R₁ has the eigenvalues of Σ₁^½ Σ₂ Σ₁^½ but for zeros, and so has R₂ᵀ Σ₁ R₂; they are the
+    squares of those singular values. Of few images this is smaller than D × D.
     """
-    one = real.with_root().root
-    other = _cholesky(fake.covariance) if fake.root is None else fake.root
-    assert one is not None
-    if other is not None:
-        return torch.linalg.svdvals(one.T @ other).sum()
-    under = one.T @ fake.covariance @ one
+    if real.root is not None and fake.root is not None:
+        product = real.root.T @ fake.root
+        under = product @ product.T if len(product) <= product.shape[1] else product.T @ product
+    elif fake.root is not None:
+        under = fake.root.T @ real.covariance @ fake.root
+    else:
+        root = real.root if real.root is not None else _root(real.covariance)
+        under = root.T @ fake.covariance @ root
     return torch.linalg.eigvalsh((under + under.T) / 2).clamp(min=0).sqrt().sum()
 
 
 def _root(sigma: Tensor) -> Tensor:
     """Of any positive semi-definite matrix; eigenvalues below 0 are rounding and become 0."""
-    if (factor := _cholesky(sigma)) is not None:
+    factor, failed = torch.linalg.cholesky_ex(sigma)
+    if not failed:
         return factor
     values, vectors = torch.linalg.eigh((sigma + sigma.T) / 2)
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-
-
-def _cholesky(sigma: Tensor) -> Tensor | None:
-    """The lower factor; None of a singular matrix."""
-    factor, failed = torch.linalg.cholesky_ex(sigma)
-    return None if failed else factor
 
 
 # Folded features: a matrix `(D + 2, D)` of their number (in all of the first row), mean and scatter
