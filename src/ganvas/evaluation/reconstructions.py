@@ -58,7 +58,7 @@ class ReconstructionMeasure(Measure):
     - `mse_per_pixel`, `mse_per_image`: squared error, mean and sum over pixels and channels;
     - `psnr`: mean of the images' PSNR in dB. An error below that of rounding to 8 bits counts as
       that, so an exact image has 58.9 dB and not infinitely many;
-    - `psnr_pooled`: PSNR of `mse_per_pixel`, at most `psnr`;
+    - `psnr_pooled`: PSNR of `mse_per_pixel`; the more errors differ, the lower it is than `psnr`;
     - `ssim`: structural similarity in windows of 11 pixels, or of the largest odd number that the
       images hold; left out below 7;
     - `lpips`: see `LPIPS`; left out for other images than grey and colour ones.
@@ -120,6 +120,7 @@ class ReconstructionMeasure(Measure):
         return distances
 
     def _lpips(self, subject: Subject) -> LPIPS | None:
+        """Its network on the model's device, where it is wanted and can be had."""
         if self.lpips is False:
             return None
         channels = subject.model.image_shape[0]
