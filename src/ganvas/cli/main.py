@@ -132,8 +132,11 @@ def _evaluate(arguments: list[str]) -> int:
     run, overrides = _run_command(arguments, command="evaluate")
     settings = command_settings(EvaluateSettings, "evaluate", run, overrides)
     from ganvas.engine.evaluate import evaluate, names_measures
+    from ganvas.engine.ranks import global_rank
 
     results, unfit = evaluate(settings, chosen=names_measures(overrides))
+    if global_rank() > 0:  # all ranks have the same values; the first one speaks
+        return EXIT_OK
     width = max(len(result.name) for result in results)
     for result in results:
         spread = "" if result.uncertainty is None else f" ± {result.uncertainty:.2g}"
