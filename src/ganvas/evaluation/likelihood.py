@@ -140,7 +140,7 @@ class Importance:
 
     def _log_likelihood(self, batch: Batch, z: Tensor) -> Tensor:
         """log p(x|z_k) `(B, K)` for codes `(B, K, Z)`."""
-        given = {"y": batch.y} if isinstance(self.model, Conditional) else {}
+        given: dict[str, Any] = {"y": batch.y} if isinstance(self.model, Conditional) else {}
         limit = VALUES_AT_ONCE * (1 if z.device.type == "cpu" else 16)
         size = max(1, limit // batch.x[0].numel())
         images = torch.arange(len(z), device=z.device).repeat_interleave(z.shape[1])
