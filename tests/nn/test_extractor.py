@@ -12,7 +12,7 @@ from ganvas.errors import ConfigError, DataError
 from ganvas.nn import extractor as module
 from ganvas.nn.classifier import ConvClassifier
 from ganvas.nn.extractor import Extractor, quantized, unit, weights_hash
-from ganvas.nn.frozen import Frozen
+from ganvas.nn.frozen import Frozen, as_vectors
 from ganvas.nn.pixels import Pixels
 
 SHAPE = (1, 8, 8)
@@ -150,3 +150,12 @@ def test_features_must_be_finite_and_of_one_width() -> None:
     extract(torch.rand(2, *SHAPE))
     with pytest.raises(ConfigError, match=r"pixels must .* got 64 for some and 32 for others"):
         extract(torch.rand(2, 1, 4, 8))
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (1, 3), (2,), (), (2, 0)])
+def test_features_have_a_row_for_each_image(shape: tuple[int, ...]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"Net must give floats \(B, D, …\) for B images, got flo"
+    ):
+        as_vectors(torch.zeros(shape), num=2, source="Net")
+    assert as_vectors(torch.zeros(2, 3, 4).double(), num=2, source="Net").shape == (2, 12)
