@@ -1,7 +1,7 @@
 """Evaluation: its speed and memory against the ways that people know, measured in one run.
 
-    python benchmarks/evaluation.py [--rounds 1] [--only frechet precision_recall likelihood training]
-                                    [--output benchmarks/results]
+    python benchmarks/evaluation.py [--rounds 1] [--output benchmarks/results]
+                                    [--only frechet precision_recall likelihood training]
 
 Each part measures ours and a peer in turn, on the same numbers and in one process, so that a noisy
 machine hits both. Ratios are seconds of the peer over ours. Nothing is asserted but that both give

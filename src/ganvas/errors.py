@@ -21,6 +21,10 @@ class RunError(GanvasError):
     """A run folder that is missing, damaged or in use."""
 
 
+class UnfitError(GanvasError):
+    """A measure that can't be taken of this model, split or network of features."""
+
+
 class ProtocolError(GanvasError):
     """Values that were not measured alike and so may not be compared."""
 

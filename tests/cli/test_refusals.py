@@ -357,7 +357,7 @@ def test_mnist_that_is_absent_and_cannot_be_downloaded(place: Path) -> None:
         (["sample", "/nope", "nn=1"], "`nn`: no such key; did you mean `n`?"),
         (["sample", "/nope", "format=gif"], "format: should be 'grid', 'png' or 'npz', got 'gif'"),
         (["sample", "/nope", "seed=-1"], f"seed: {NOT_NEGATIVE}, got -1"),
-        (["evaluate", "/nope", "split=train"], "split: should be 'test' or 'val', got 'train'"),
+        (["evaluate", "/nope", "split=a"], "split: should be 'train', 'val' or 'test', got 'a'"),
         (["evaluate", "/nope", "batch_size=0"], f"batch_size: {POSITIVE}, got 0"),
         (["sample", "/nope"], "/nope is no run folder: it has no run.json; give a folder like"),
         (["evaluate", "/nope"], "/nope is no run folder: it has no run.json; give a folder like"),

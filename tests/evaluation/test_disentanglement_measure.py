@@ -13,7 +13,7 @@ from torch import Tensor
 
 from evaluation.subjects import InMemory, image_data, subject
 from ganvas.data.factors import factor_grid
-from ganvas.errors import RunError
+from ganvas.errors import UnfitError
 from ganvas.evaluation import disentanglement
 from ganvas.evaluation.disentanglement import DisentanglementMeasure
 from ganvas.models.gan.gan import GAN
@@ -166,7 +166,7 @@ def test_a_conditional_model_is_given_labels() -> None:
 
 def test_codes_too_wide_for_trees_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disentanglement, "MOST_CODES", 2)
-    with pytest.raises(RunError, match="at most 2, got 3; leave disentanglement out"):
+    with pytest.raises(UnfitError, match="at most 2, got 3; leave disentanglement out"):
         found(reading())
 
 

@@ -11,7 +11,7 @@ import torch
 from evaluation.subjects import InMemory, image_data, random_images, subject
 from ganvas.data import ImageData
 from ganvas.engine.measures import fault_of
-from ganvas.errors import RunError
+from ganvas.errors import UnfitError
 from ganvas.evaluation import memorization as module
 from ganvas.evaluation.memorization import MemorizationMeasure
 from ganvas.evaluation.priors import OwnPrior
@@ -119,7 +119,7 @@ def test_distances_of_unseen_images_are_kept(
 
 
 def test_refusals() -> None:
-    with pytest.raises(RunError, match=r"split=train: .* choose split=test or split=val"):
+    with pytest.raises(UnfitError, match=r"split=train: .* choose split=test or split=val"):
         measured(subject(gan(), split="train"))
     with pytest.raises(ValueError, match="num_train must be null or at least 1, got 0"):
         MemorizationMeasure(num_train=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from typing import Any
@@ -60,4 +61,12 @@ def test_where_a_value_comes_from_never_blocks() -> None:
 
 
 def test_plain_containers_and_back() -> None:
-    assert Result(**ONE.as_dict()) == ONE
+    assert Result.from_dict(ONE.as_dict()) == ONE
+    assert Result.from_dict(replace(ONE, uncertainty=None).as_dict()).uncertainty is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_value_is_lost_in_strict_json(value: float) -> None:
+    text = json.dumps(replace(ONE, value=value, uncertainty=value).as_dict(), allow_nan=False)
+    back = Result.from_dict(json.loads(text))
+    assert str(back.value) == str(back.uncertainty) == str(value)

@@ -8,7 +8,7 @@ from torch import nn
 
 from evaluation.subjects import classifier, image_data, subject
 from ganvas.engine.measures import fault_of
-from ganvas.errors import ConfigError
+from ganvas.errors import UnfitError
 from ganvas.evaluation.measure import named
 from ganvas.evaluation.priors import OwnPrior
 from ganvas.evaluation.score import ScoreMeasure
@@ -49,7 +49,7 @@ def test_it_has_its_usual_name_for_inception_alone() -> None:
 def test_features_without_classes_are_refused(network: nn.Module) -> None:
     extractor = Extractor(Frozen(network))
     one = Subject(gan().eval(), image_data(), split="test", options=Options(), extractor=extractor)
-    with pytest.raises(ConfigError, match=f"features={extractor.name} know no classes; choose"):
+    with pytest.raises(UnfitError, match=f"features={extractor.name} know no classes; choose"):
         ScoreMeasure(splits=1).measure(one)
 
 

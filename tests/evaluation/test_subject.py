@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from evaluation.subjects import InMemory, image_data, random_images, subject
 from ganvas.evaluation import order
 from ganvas.evaluation import subject as module
-from ganvas.evaluation.subject import raw_weights
+from ganvas.evaluation.callback import raw_weights
 from ganvas.nn.extractor import quantized, weights_hash
 from models.tiny import SHAPE, gan, vae
 

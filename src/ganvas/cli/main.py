@@ -143,8 +143,9 @@ def _evaluate(arguments: list[str]) -> int:
         prior = result.provenance.get("prior", "model")
         drawn = "" if prior == "model" else f"  (prior={prior})"
         print(f"{result.split}/{result.name:<{width}}  {result.value:.6g}{spread}{drawn}")
-    for name, reason in unfit.items():
-        print(f"(metrics={name} was left out: {reason})")
+    for reason in dict.fromkeys(unfit.values()):
+        names = ", ".join(name for name, why in unfit.items() if why == reason)
+        print(f"(left out: {names}: {reason})")
     return EXIT_OK
 
 

@@ -19,7 +19,7 @@ from ganvas.engine.ranks import global_rank
 from ganvas.engine.runs import pick_device, read_checked, restore
 from ganvas.engine.settings import EvaluateSettings
 from ganvas.engine.targets import check_node
-from ganvas.errors import ConfigError, RunError
+from ganvas.errors import ConfigError, GanvasError, RunError, UnfitError
 from ganvas.evaluation.callback import take
 from ganvas.evaluation.priors import unfittable
 from ganvas.evaluation.result import Result
@@ -62,10 +62,11 @@ def evaluate(
     if data.counts[settings.split] == 0:
         raise RunError(f"split={settings.split}: {data.name} has no such images; choose another")
     model, checkpoint = restore(checked, folder, settings.checkpoint)
-    paths, file = checked.settings.paths, checkpoint_path(folder, settings.checkpoint)
-    with _ranks() as (rank, world_size):
+    file = checkpoint_path(folder, settings.checkpoint)
+    with _ranks() as (rank, world_size), _held(folder, rank=rank) as record:
         model = model.to(pick_device(settings.accelerator)).eval()
         source = own_or_source(prior, model, folder=folder, checkpoint=file, data=lambda: data)
+        paths = checked.settings.paths
         subject = Subject(
             model,
             data,
@@ -78,14 +79,31 @@ def evaluate(
             rank=rank,
             world_size=world_size,
         )
-        findings = {name: take({name: m}, subject) for name, m in measures.items()}
-    common = _provenance(checked, checkpoint)
-    sampled = {**common, "prior": prior.name}
-    whence = {name: sampled if m.needs_samples else common for name, m in measures.items()}
-    results = _results(findings, subject, checkpoint=file.name, provenance=whence)
-    if rank == 0:
-        _append(folder, results)
+        findings = _taken(measures, subject, unfit=None if chosen else unfit)
+        common = _provenance(checked, checkpoint)
+        sampled = {**common, "prior": prior.name}
+        whence = {name: sampled if m.needs_samples else common for name, m in measures.items()}
+        results = _results(findings, subject, checkpoint=file.name, provenance=whence)
+        if record is not None:
+            record.add_evaluations([result.as_dict() for result in results])
     return results, unfit
+
+
+def _taken(
+    measures: Mapping[str, Measure], subject: Subject, *, unfit: dict[str, str] | None
+) -> dict[str, dict[str, Finding]]:
+    """Findings by measure; what can't be taken goes to `unfit`, and is refused without one."""
+    findings: dict[str, dict[str, Finding]] = {}
+    for name, measure in measures.items():
+        try:
+            findings[name] = take({name: measure}, subject)
+        except ValueError as error:
+            if isinstance(error, GanvasError) and not isinstance(error, UnfitError):
+                raise
+            if unfit is None:
+                raise UnfitError(f"metrics={name}: {error}") from error
+            unfit[name] = str(error)
+    return findings
 
 
 def _checked(folder: Path, settings: EvaluateSettings) -> Checked:
@@ -153,10 +171,15 @@ def _results(
     ]
 
 
-def _append(folder: Path, results: Sequence[Result]) -> None:
+@contextmanager
+def _held(folder: Path, *, rank: int) -> Iterator[RunRecord | None]:
+    """The run's record, held from before the work to its end; in ranks other than 0, None."""
+    if rank > 0:
+        yield None
+        return
     record = RunRecord.open(folder, resume=False)
     try:
-        record.add_evaluations([result.as_dict() for result in results])
+        yield record
     finally:
         record.close()
 

@@ -41,11 +41,13 @@ def build_evaluations(checked: Checked, data: ImageData) -> Evaluations | None:
         return None
     check_fit(measures, checked, data)
     settings, paths = checked.settings.evaluation, checked.settings.paths
+    extractor = extractor_for(measures, settings, data, paths=paths, trust=checked.trust)
+    check_classes(measures, extractor)
     return Evaluations(
         measures,
         data,
         options=options_of(settings),
-        extractor=extractor_for(measures, settings, data, paths=paths, trust=checked.trust),
+        extractor=extractor,
         cache_dir=paths.cache_dir,
         weights_dir=paths.weights_dir,
     )
@@ -127,6 +129,20 @@ def extractor_for(
         raise
     except ValueError as error:
         raise ConfigError(f"features: {error}") from error
+
+
+def check_classes(measures: Mapping[str, Measure], extractor: Extractor | None) -> None:
+    """An extractor that has seen images knows classes where a measure needs them.
+
+    Raises:
+        ConfigError: with the remedy.
+    """
+    for name, measure in measures.items():
+        if measure.needs_classes and extractor is not None and extractor.knows_classes is False:
+            raise ConfigError(
+                f"metrics={name}: features={extractor.name} know no classes; choose features that "
+                f"do, such as classifier, or leave {name} out"
+            )
 
 
 def directions(checked: Checked, data: ImageData) -> dict[str, bool]:

@@ -17,6 +17,7 @@ from ganvas.engine.compose import compose, resolve
 from ganvas.engine.priors import build_prior, code_source
 from ganvas.engine.view import ModelView
 from ganvas.errors import ConfigError, GanvasWarning, RunError
+from ganvas.evaluation.result import Result
 from ganvas.tracking.files import read_run_json
 from ganvas.tracking.tables import metrics_frame
 
@@ -96,6 +97,10 @@ class Run:
     def metrics(self) -> pd.DataFrame:
         """One row per logged step, one column per metric, with `images_seen` and `seconds`."""
         return metrics_frame(self.path)
+
+    def evaluations(self) -> list[Result]:
+        """What `ganvas evaluate` has recorded, oldest first."""
+        return [Result.from_dict(stored) for stored in self.record.get("evaluations", [])]
 
     @property
     def model(self) -> ModelView:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import pytorch_lightning as pl
 import torch
 
 from ganvas.evaluation.measure import Measure, named
-from ganvas.evaluation.subject import Options, Subject, raw_weights
+from ganvas.evaluation.subject import Options, Subject
+from ganvas.nn.ema import ExponentialMovingAverage
 from ganvas.types import Finding, Split
 
 if TYPE_CHECKING:
@@ -115,3 +117,21 @@ def take(measures: Mapping[str, Measure], subject: Subject) -> dict[str, Finding
     finally:
         model.seed = run_seed
     return found
+
+
+@contextmanager
+def raw_weights(model: GenerativeModule, *, raw: bool) -> Iterator[None]:
+    """With `raw`, averaged networks are set aside for the length of the block."""
+    owners = [
+        (module, name, part)
+        for module in model.modules()
+        for name, part in module.named_children()
+        if raw and isinstance(part, ExponentialMovingAverage)
+    ]
+    for module, name, _ in owners:
+        setattr(module, name, None)
+    try:
+        yield
+    finally:
+        for module, name, part in owners:
+            setattr(module, name, part)

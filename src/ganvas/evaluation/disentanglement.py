@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ganvas.errors import RunError
+from ganvas.errors import UnfitError
 from ganvas.evaluation.measure import Measure
 from ganvas.metrics.dci import dci
 from ganvas.metrics.disentanglement import LEAST
@@ -95,7 +95,7 @@ class DisentanglementMeasure(Measure):
         """See the class.
 
         Raises:
-            RunError: if a code is wider than trees can be grown on.
+            UnfitError: if a code is wider than trees can be grown on.
         """
         model, data, split = subject.model, subject.data, subject.split
         num = min(self.num_images or data.counts[split], data.counts[split])
@@ -105,8 +105,8 @@ class DisentanglementMeasure(Measure):
             lambda batch: {"codes": _codes(model, batch)}, subject.batches(num=num)
         )
         if (width := found["codes"].shape[1]) > MOST_CODES:
-            raise RunError(
-                f"metrics=disentanglement: scores compare single dimensions of the code, at most "
+            raise UnfitError(
+                f"scores compare single dimensions of the code, at most "
                 f"{MOST_CODES}, got {width}; leave disentanglement out"
             )
         seed = subject.options.seed

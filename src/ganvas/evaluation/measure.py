@@ -20,6 +20,7 @@ class Measure(ABC):
     Attributes:
         needs_features: whether it looks at images through the extractor.
         needs_samples: whether it looks at samples; what draws them is no business of `unfit`.
+        needs_classes: whether the extractor must know classes.
         monitor: the value that selects the best checkpoint of a model that has no monitor of its
             own, or None; `{features}` in it stands for the extractor's name, as in all names.
         directions: whether higher is better, by name; a name without a direction is left out.
@@ -27,6 +28,7 @@ class Measure(ABC):
 
     needs_features: ClassVar[bool] = False
     needs_samples: ClassVar[bool] = False
+    needs_classes: ClassVar[bool] = False
     monitor: ClassVar[str | None] = None
     directions: ClassVar[Mapping[str, bool]] = {}
 
@@ -36,7 +38,11 @@ class Measure(ABC):
 
     @abstractmethod
     def measure(self, subject: Subject) -> Mapping[str, Finding]:
-        """Findings by name, the same on every rank."""
+        """Findings by name, the same on every rank.
+
+        Raises:
+            UnfitError: if it can't be taken on this split, or through this extractor.
+        """
 
 
 def named(template: str, features: str | None) -> str:

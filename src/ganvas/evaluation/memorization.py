@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
-from ganvas.errors import RunError
+from ganvas.errors import UnfitError
 from ganvas.evaluation.measure import Measure, named
 from ganvas.metrics.memorization import TAIL, memorization
 from ganvas.metrics.nearest import nearest
@@ -37,7 +37,7 @@ class MemorizationMeasure(Measure):
 
     Raises:
         ValueError: if no training image is to be searched.
-        RunError: on `measure`, if the evaluated split is the one that was trained on.
+        UnfitError: on `measure`, if the evaluated split is the one that was trained on.
     """
 
     needs_features = True
@@ -57,8 +57,8 @@ class MemorizationMeasure(Measure):
     def measure(self, subject: Subject) -> Mapping[str, Finding]:
         """See the class."""
         if subject.split == "train":
-            raise RunError(
-                "metrics=memorization: split=train: memorisation shows against images that were "
+            raise UnfitError(
+                "split=train: memorisation shows against images that were "
                 "not trained on; choose split=test or split=val"
             )
         there = subject.data.counts["train"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.data.order import permutation
-from ganvas.errors import ConfigError, DataError
+from ganvas.errors import UnfitError
 from ganvas.evaluation.measure import Measure
 from ganvas.metrics.probe import binomial_error, linear_probe, majority_accuracy
 from ganvas.nn.extractor import unit
@@ -77,16 +77,15 @@ class ProbeMeasure(Measure):
         """See the class.
 
         Raises:
-            ConfigError: for training images, which the probe is fitted on.
-            DataError: if the images have no labels.
+            UnfitError: for training images, which the probe is fitted on, or without labels.
         """
         if subject.split == "train":
-            raise ConfigError(
-                "metrics=probe: it is fitted on training images and can't be tested on split=train;"
+            raise UnfitError(
+                "split=train: the probe is fitted on training images and can't be tested on them;"
                 " choose split=test or split=val, or leave probe out"
             )
         if subject.data.num_classes is None:
-            raise DataError(f"metrics=probe: {subject.data.name} has no labels; leave probe out")
+            raise UnfitError(f"{subject.data.name} has no labels; leave probe out")
         data, num = subject.data, min(self.num_train, subject.data.counts["train"])
         protocol = {
             "train_images": data.content("train"),

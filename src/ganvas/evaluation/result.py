@@ -33,8 +33,17 @@ class Result:
     provenance: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain containers."""
-        return asdict(self)
+        """Plain containers; NaN and infinities, which strict JSON lacks, as text."""
+        numbers = {"value": self.value, "uncertainty": self.uncertainty}
+        stored = {k: v if v is None or math.isfinite(v) else str(v) for k, v in numbers.items()}
+        return {**asdict(self), **stored}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Result:
+        """What `as_dict` gave."""
+        error = stored["uncertainty"]
+        numbers = {"value": float(stored["value"]), "uncertainty": error and float(error)}
+        return cls(**{**stored, **numbers})
 
     def minus(self, other: Result) -> tuple[float, float | None]:
         """The difference of two comparable values, and its standard error if both have one.

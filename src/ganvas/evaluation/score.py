@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
-from ganvas.errors import ConfigError
+from ganvas.errors import UnfitError
 from ganvas.evaluation.measure import Measure, named
 from ganvas.metrics.score import class_score
 from ganvas.types import Features, Finding
@@ -29,11 +29,12 @@ class ScoreMeasure(Measure):
 
     Raises:
         ValueError: if there is no split; on `measure`, with fewer than two images in one.
-        ConfigError: on `measure`, if the extractor knows no classes.
+        UnfitError: on `measure`, if the extractor knows no classes.
     """
 
     needs_features = True
     needs_samples = True
+    needs_classes = True
     directions: ClassVar[Mapping[str, bool]] = {"score_{features}": True}
 
     def __init__(self, *, splits: int) -> None:
@@ -63,8 +64,8 @@ class ScoreMeasure(Measure):
 
 def _logits(features: Features, name: str) -> Tensor:
     if features.logits is None:
-        raise ConfigError(
-            f"metrics=score: features={name} know no classes; choose features that do, such as "
+        raise UnfitError(
+            f"features={name} know no classes; choose features that do, such as "
             "features=classifier, or leave score out"
         )
     return features.logits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ganvas.data import ImageData
+from ganvas.errors import RunError
 from ganvas.evaluation.order import in_order
 from ganvas.evaluation.reference import Reference
-from ganvas.nn.ema import ExponentialMovingAverage
 from ganvas.nn.extractor import Extractor, quantized, unit
 from ganvas.protocols import Conditional, Decodes, Reconstructs, Samples
 from ganvas.types import Batch, Features, Split, ValueRange
@@ -220,8 +219,17 @@ class Subject:
             yield replace(batch, x=self.seen(self.model.reconstruct(batch.x, **labels)))
 
     def seen(self, images: Tensor) -> Tensor:
-        """Images of the model as metrics see them: uint8, or floats where nothing is quantised."""
+        """Images of the model as metrics see them: uint8, or floats where nothing is quantised.
+
+        Raises:
+            RunError: if the model made NaN or infinite ones, which rounding would hide.
+        """
         low_high = self.model.value_range
+        if not images.isfinite().all():
+            raise RunError(
+                "the model makes NaN or infinite images, which can't be measured; its weights have "
+                "diverged, choose an earlier checkpoint"
+            )
         return quantized(images, low_high) if self.quantizes else unit(images, low_high)
 
     @property
@@ -280,21 +288,3 @@ class Subject:
             "reference_images": self.data.content(self.reference_split, num=self.num),
             "quantizer": "uint8, rounded" if self.quantizes else "none",
         }
-
-
-@contextmanager
-def raw_weights(model: GenerativeModule, *, raw: bool) -> Iterator[None]:
-    """With `raw`, averaged networks are set aside for the length of the block."""
-    owners = [
-        (module, name, part)
-        for module in model.modules()
-        for name, part in module.named_children()
-        if raw and isinstance(part, ExponentialMovingAverage)
-    ]
-    for module, name, _ in owners:
-        setattr(module, name, None)
-    try:
-        yield
-    finally:
-        for module, name, part in owners:
-            setattr(module, name, part)

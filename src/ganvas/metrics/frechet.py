@@ -143,8 +143,9 @@ class Moments:
         return cls(num, mean, centred.T @ centred, root)
 
     def with_root(self) -> Moments:
-        """The same with `root`."""
-        return self if self.root is not None else replace(self, root=_root(self.covariance))
+        """The same with `root`, laid out as a file gives it back: other layouts round otherwise."""
+        root = _root(self.covariance) if self.root is None else self.root
+        return replace(self, root=root.contiguous())
 
     @property
     def tensors(self) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from ganvas.nn.frozen import Frozen, as_vectors
 from ganvas.protocols import Extracts, Transforms
 from ganvas.types import Features
 
+IMAGE_DIMS = 4
 PUBLISHED = ("ganvas", "torch", "torchvision", "torch_fidelity")
 """Packages whose networks are known by their names."""
 
@@ -32,6 +33,9 @@ class Extractor(nn.Module):
         layer: whose output takes the place of the network's own features.
         arguments: that the network was made with, where there are any: part of its identity.
 
+    Attributes:
+        knows_classes: whether the network does; None before it has seen an image.
+
     Raises:
         ValueError: if there is no such layer.
     """
@@ -44,8 +48,11 @@ class Extractor(nn.Module):
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if all(weights.ndim <= IMAGE_DIMS for weights in network.parameters()):
+            network.to(memory_format=torch.channels_last)
         self.network, self.layer = network, layer
         self.at_layer = None if layer is None else network.layers([layer])
+        self.knows_classes: bool | None = None
         self._arguments = dict(arguments or {})
         self._width: int | None = None
         self._hashed: tuple[Any, str] | None = None
@@ -66,7 +73,10 @@ class Extractor(nn.Module):
             DataError: if they are NaN or infinite.
         """
         x = images if images.is_floating_point() else images.float() / 255
+        if x.ndim == IMAGE_DIMS:  # on a CPU more than twice as fast for few channels
+            x = x.contiguous(memory_format=torch.channels_last)
         found = self._features(x)
+        self.knows_classes = found.logits is not None
         if not found.vectors.is_meta:
             self._check(found.vectors)
         return found
