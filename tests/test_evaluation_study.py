@@ -47,6 +47,10 @@ def test_the_recorded_figures_are_these(found: Any, study: Any) -> None:
             assert recorded[kind][level] == pytest.approx(values, rel=1e-3)
 
 
-def test_page_and_results_agree() -> None:
-    done = subprocess.run([sys.executable, str(STUDY), "--check"], check=False)
+PAGES = (STUDY, ROOT / "experiments" / "priors" / "run.py", ROOT / "benchmarks" / "evaluation.py")
+
+
+@pytest.mark.parametrize("program", PAGES, ids=lambda p: p.parent.name)
+def test_page_and_results_agree(program: Path) -> None:
+    done = subprocess.run([sys.executable, str(program), "--check"], check=False)
     assert done.returncode == 0

@@ -34,6 +34,7 @@ def _cost(case: str, *, rounds: int, folder: str) -> dict[str, Any]:
             *CASES[case],
             "dataset=mnist",
             "metrics=samples",
+            "trainer.num_threads=2",
             f"trainer.max_epochs={2 * rounds}",
             "trainer.progress_bar=false",
             "test=false",
