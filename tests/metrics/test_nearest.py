@@ -87,3 +87,10 @@ def test_impossible_sets_are_refused() -> None:
         nearest(normal(3), normal(4, width=6), k=1)
     with pytest.raises(ValueError, match="must be finite, got 1 NaN"):
         nearest(normal(2), torch.tensor([[0, 1, 2, 3, torch.nan]]), k=1)
+
+
+def test_neighbours_far_from_zero_are_found() -> None:
+    queries, points = (normal(30, seed=seed).double() * 2**10 for seed in (0, 1))
+    expected = nearest(queries.round(), points.round(), k=3)
+    found = nearest(queries.round() + 2.0**40, points.round() + 2.0**40, k=3)
+    assert torch.equal(found, expected)

@@ -135,6 +135,13 @@ def test_chunks_change_nothing() -> None:
                 assert torch.equal(getattr(found, part), getattr(expected, part))
 
 
+def test_features_far_from_zero_lose_no_balls() -> None:
+    real, fake = (grid(num, width=6, seed=num).double() for num in (60, 45))
+    expected = values(real, fake, k=3)
+    for offset in (1e4, 1e6, 2.0**40):
+        assert values(real + offset, fake + offset, k=3) == expected
+
+
 @pytest.mark.parametrize("k", [1, 4])
 @pytest.mark.parametrize("chunk", [1, 7, 2048])
 def test_the_kth_neighbour_is_on_the_surface_and_so_inside(k: int, chunk: int) -> None:

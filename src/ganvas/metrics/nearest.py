@@ -21,9 +21,9 @@ def nearest(
 ) -> Tensor:
     """Distances of each query from its k nearest points, ascending, float64 `(N, k)`.
 
-    All points are searched. The nearest are found by ‖x‖² + ‖y‖² − 2 x·y in float64, and their
-    distances are then computed anew from the difference x − y: equal vectors are at distance 0,
-    whatever their length.
+    All points are searched. The nearest are found by ‖x‖² + ‖y‖² − 2 x·y in float64, with lengths
+    from the points' mean, and their distances are then computed anew from the difference x − y:
+    equal vectors are at distance 0, whatever their length.
 
     Args:
         queries: `(N, D)`.
@@ -43,21 +43,30 @@ def nearest(
             f"{k} nearest neighbours need k of at least 1 and at least {least} images, got "
             f"{len(points)}; give more images or choose a smaller k"
         )
+    center = center_of(points)
     found = [
-        _nearest(queries[rows], points, k=k, first=None if itself else rows.start, chunk=chunk)
+        _nearest(
+            queries[rows].double(),
+            points,
+            center,
+            k=k,
+            first=None if itself else rows.start,
+            chunk=chunk,
+        )
         for rows in chunks(queries, chunk)
     ]
     return torch.cat(found)
 
 
-def _nearest(queries: Tensor, points: Tensor, *, k: int, first: int | None, chunk: int) -> Tensor:
+def _nearest(
+    x: Tensor, points: Tensor, center: Tensor, *, k: int, first: int | None, chunk: int
+) -> Tensor:
     """For one chunk of queries; query i is point first + i, which is left out."""
-    x = queries.double()
     best = torch.full((len(x), k), torch.inf, dtype=x.dtype, device=x.device)
     indices = torch.zeros((len(x), k), dtype=torch.long, device=x.device)
     for columns in chunks(points, chunk):
         y = points[columns].double()
-        distances = squared_distances(x, y)
+        distances = squared_distances(x - center, y - center)
         if first is not None:
             distances.diagonal(first - columns.start).fill_(torch.inf)
         near = distances.topk(min(k, len(y)), largest=False)
@@ -66,6 +75,14 @@ def _nearest(queries: Tensor, points: Tensor, *, k: int, first: int | None, chun
         indices = numbers.gather(1, order)
     exact = [(x - points[column].double()).square().sum(1) for column in indices.T]
     return torch.stack(exact, 1).sort(1).values.sqrt()
+
+
+def center_of(vectors: Tensor) -> Tensor:
+    """The mean `(D,)` in float64: around it, lengths are no more than they must be.
+
+    ‖x‖² + ‖y‖² − 2 x·y loses the digits of a distance that is small beside the lengths.
+    """
+    return vectors.mean(0, dtype=torch.float64)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from ganvas.metrics.feature_metric import FeatureMetric
-from ganvas.metrics.nearest import CHUNK, check_vectors, chunks, nearest, squared_distances
+from ganvas.metrics.nearest import (
+    CHUNK,
+    center_of,
+    check_vectors,
+    chunks,
+    nearest,
+    squared_distances,
+)
 
 ROUNDING = 2.0**-40
 """More than the relative error of a squared distance in float64."""
@@ -139,15 +146,16 @@ def overlap(
     """
     check_vectors(real, fake)
     real_radii = radii(real, k=k, chunk=chunk) if real_radii is None else real_radii
-    real_bounds = _bounds(real, real_radii)
-    fake_bounds = _bounds(fake, radii(fake, k=k, chunk=chunk))
+    center = center_of(real)
+    real_bounds = _bounds(real, real_radii, center)
+    fake_bounds = _bounds(fake, radii(fake, k=k, chunk=chunk), center)
     balls = torch.zeros(len(fake), dtype=torch.long, device=fake.device)
     covered = torch.zeros(len(real), dtype=torch.bool, device=real.device)
     recalled = covered.clone()
     for columns in chunks(real, chunk):
-        y = real[columns].double()
+        y = real[columns].double() - center
         for rows in chunks(fake, chunk):
-            x = fake[rows].double()
+            x = fake[rows].double() - center
             distances = squared_distances(x, y)
             in_real = distances <= real_bounds[columns]
             balls[rows] += in_real.sum(1, dtype=torch.int32)  # many times faster than int64
@@ -156,7 +164,8 @@ def overlap(
     return Overlap(k, balls, covered, recalled)
 
 
-def _bounds(centers: Tensor, radii: Tensor) -> Tensor:
+def _bounds(vectors: Tensor, radii: Tensor, center: Tensor) -> Tensor:
     """Squared radii, widened such that a point on the surface is inside however it is rounded."""
-    lengths = torch.linalg.vector_norm(centers, dim=1, dtype=torch.float64)
+    parts = [(vectors[rows].double() - center).norm(dim=1) for rows in chunks(vectors, CHUNK)]
+    lengths = torch.cat(parts)
     return radii.square() + ROUNDING * (lengths + radii).square()
