@@ -80,6 +80,7 @@ def test_an_exact_image_has_infinite_psnr_or_the_floors() -> None:
     exact = torch.zeros(2, dtype=torch.float64)
     assert psnr(exact).tolist() == [math.inf, math.inf]
     assert psnr(exact, least_mse=ROUNDING_MSE)[0].item() == pytest.approx(58.92, abs=0.01)
+    assert pooled_psnr(exact) == (math.inf, None)
     assert pooled_psnr(exact, least_mse=ROUNDING_MSE) == pytest.approx((58.92, 0), abs=0.01)
     larger = torch.tensor([ROUNDING_MSE * 1.01])
     assert torch.equal(psnr(larger, least_mse=ROUNDING_MSE), psnr(larger))

@@ -14,6 +14,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
+from ganvas.evaluation.measure import named
 from ganvas.metrics.frechet import Moments, moments_distance
 from ganvas.nn.extractor import Extractor
 from ganvas.nn.frozen import Frozen
@@ -175,6 +176,8 @@ def test_a_layer_of_it_can_be_chosen() -> None:
     with torch.device("meta"):
         found = Extractor(Frozen(Inception(image_shape=(1, 8, 8))), layer="Conv2d_4a_3x3")
         seen = found(torch.empty(2, 1, 8, 8))
+    name = named("fd_{features}", found.name)
+    assert name == "fd_inception_Conv2d_4a_3x3"  # the FID is of the last layer only
     assert seen.vectors.shape == (2, 192 * 71 * 71)
     assert seen.logits is not None
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ganvas.metrics.reconstruction import mean_and_error
+
 TAIL = 0.01
 """Share of the unseen images that are nearest to training images: as near as copies are."""
 
@@ -19,13 +21,14 @@ class Memorization:
     Attributes:
         probability: P(sample nearer than unseen) + P(equally near) / 2: 1 if all samples are
             copies, 0.5 if they are as far as unseen images, 0 if all are farther.
-        probability_error: its standard error over draws of samples, for these real images.
+        probability_error: its standard error over draws of samples, for these real images; None for
+            a single sample.
         ratio: median distance of samples / that of unseen images: 0 for copies, 1 for the same.
         near_copies: share of samples as near as the nearest hundredth of the unseen images.
     """
 
     probability: float
-    probability_error: float
+    probability_error: float | None
     ratio: float
     near_copies: float
 
@@ -59,10 +62,11 @@ def memorization(samples: Tensor, unseen: Tensor) -> Memorization:
     less = torch.searchsorted(unseen, samples)
     less_or_equal = torch.searchsorted(unseen, samples, right=True)
     wins = 1 - (less + less_or_equal).double() / (2 * len(unseen))
+    probability, error = mean_and_error(wins)
     near = unseen[math.ceil(TAIL * len(unseen)) - 1]
     return Memorization(
-        probability=wins.mean().item(),
-        probability_error=wins.std(unbiased=False).item() / math.sqrt(len(samples)),
+        probability=probability,
+        probability_error=error,
         ratio=(samples.quantile(0.5) / middle).item(),
         near_copies=(samples <= near).double().mean().item(),
     )

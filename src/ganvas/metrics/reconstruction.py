@@ -102,9 +102,10 @@ def mean_and_error(values: Tensor) -> tuple[float, float | None]:
 def pooled_psnr(mse: Tensor, *, least_mse: float = 0.0) -> tuple[float, float | None]:
     """PSNR of the mean of the images' squared errors `(N,)`, at most the mean of their PSNRs.
 
-    Its standard error is that of the mean error times the slope 10 / (ln 10 · mean).
+    Its standard error is that of the mean error times the slope 10 / (ln 10 · mean); None where the
+    PSNR is infinite.
     """
     mean, error = mean_and_error(mse)
     mean = max(mean, least_mse)
     value = psnr(torch.tensor(mean, dtype=torch.float64)).item()
-    return value, None if error is None else 10 / math.log(10) * error / mean
+    return value, None if error is None or mean == 0 else 10 / math.log(10) * error / mean

@@ -23,8 +23,9 @@ class Bottleneck(nn.Module):
     with the encoder e and mean m and covariance S of the codes of training images, all fixed. An
     autoencoder's code is known up to a linear map that the next layer undoes; whitened, it has no
     scale of its own. Training images have mean 0 and variance about 1 in each of D = 32 directions,
-    so a Fréchet distance is in units of their spread: one image repeated is about D away from
-    them. The term with 0.01 keeps directions that hardly vary in training from outweighing others.
+    so a Fréchet distance is in units of their spread: one image repeated is about 2 D away from
+    them, D by its own place and D for what it lacks in spread. The term with 0.01 keeps directions
+    that hardly vary in training from outweighing others.
 
     One size for all data sets, so that features with the same name mean the same.
 

@@ -59,11 +59,12 @@ class Extractor(nn.Module):
 
     @property
     def name(self) -> str:
-        """What distances in these features are called by."""
+        """What distances in these features are called by: the network, and a layer if chosen."""
         inner = self.network.network
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(inner).__name__).lower()
         if isinstance(inner, Extracts):
-            return inner.name
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(inner).__name__).lower()
+            name = inner.name
+        return name if self.layer is None else f"{name}_{self.layer.replace('.', '_')}"
 
     def forward(self, images: Tensor) -> Features:
         """uint8 images `(B, C, H, W)`, or floats in [0, 1], to features `(B, D)`.
