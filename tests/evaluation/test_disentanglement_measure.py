@@ -16,6 +16,8 @@ from ganvas.data.factors import factor_grid
 from ganvas.errors import UnfitError
 from ganvas.evaluation import disentanglement
 from ganvas.evaluation.disentanglement import DisentanglementMeasure
+from ganvas.metrics.dci import dci
+from ganvas.metrics.factor_score import factor_score
 from ganvas.models.gan.gan import GAN
 from ganvas.models.vae.conditional import ConditionalVAE
 from ganvas.models.vae.vae import VAE
@@ -133,6 +135,33 @@ def test_protocols_and_errors() -> None:
     }
     assert all(math.isfinite(f.value) for f in findings.values())
     assert findings["factor_vae_score"].uncertainty == 0
+
+
+def test_scores_are_those_of_the_seed() -> None:
+    data = image_data(Known(), val_size=50)  # type: ignore[arg-type]
+    model = reading(lambda x: pixels(x) @ torch.tensor([[1.0, 0.3], [-0.4, 1.0], [0.5, 0.5]]))
+    factors = torch.from_numpy(mixed(seed=2))
+    codes = model.encode(torch.from_numpy(images_of(mixed(seed=2))).float() / 255)
+    seen = []
+    for seed in (0, 1):
+        findings = measure().measure(subject(model, data, seed=seed))
+        trees = dci(codes, factors, num_stages=3, seed=seed)
+        votes = factor_score(
+            codes,
+            factors,
+            train_votes=200,
+            test_votes=200,
+            group_size=24,
+            least_std=0.05,
+            seed=seed,
+        )
+        informative, voted = findings["dci_informativeness"], findings["factor_vae_score"]
+        error = trees.informativeness_error
+        assert (informative.value, informative.uncertainty) == (trees.informativeness, error)
+        assert findings["dci_informativeness_chance"].value == trees.chance
+        assert (voted.value, voted.uncertainty) == (votes.accuracy, votes.error)
+        seen.append((informative.value, voted.value))
+    assert seen[0] != seen[1]
 
 
 def test_ceilings_are_found_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,14 +21,14 @@ def real(one: Subject, split: str, num: int) -> torch.Tensor:
 
 
 def test_kernel_distance_of_samples() -> None:
-    one = subject(vae(), num=30)
+    one = subject(vae(), num=30, seed=2)
     pair = real(one, "test", 30), one.sample_features.vectors
     found = KernelMeasure().measure(one)["kd_classifier"]
     expected = kernel_distance(*pair)
     assert (found.value, found.uncertainty) == (expected.value.item(), expected.error.item())
     assert found.protocol["pairs"] == "all"
     found = KernelMeasure(num_subsets=3, subset_size=9).measure(one)["kd_classifier"]
-    expected = subset_distance(*pair, num=3, size=9, seed=0)
+    expected = subset_distance(*pair, num=3, size=9, seed=2)
     assert (found.value, found.uncertainty) == (expected.value.item(), expected.error.item())
     told = {"pairs": "subsets", "num_subsets": 3, "subset_size": 9, "num": 30}
     assert told.items() <= found.protocol.items()
@@ -60,3 +60,14 @@ def test_the_floor_of_the_same_images_is_zero() -> None:
     one = subject(vae(), image_data(InMemory(train=images, test=images), val_size=0))
     found = FloorMeasure().measure(one)
     assert found["floor_fd_classifier"].value == pytest.approx(0, abs=1e-6)
+
+
+def test_another_reference_has_another_floor(tmp_path: Path) -> None:
+    """Of the same other images: what is on disk is of one pair of sets."""
+    data = image_data()
+    for split in ("test", "val"):
+        one = subject(vae(), data, split=split, num=10, cache_dir=tmp_path)  # type: ignore[arg-type]
+        expected = kernel_distance(real(one, split, 10), real(one, "train", 10))
+        found = FloorMeasure().measure(one)["floor_kd_classifier"]
+        assert found.value == expected.value.item()
+        assert found.protocol["other_images"] == data.content("train", num=10)

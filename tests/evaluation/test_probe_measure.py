@@ -90,7 +90,8 @@ def test_codes_that_tell_nothing_are_no_better_than_the_majority() -> None:
 
 def test_it_is_fitted_on_training_images_and_tested_on_the_split() -> None:
     model, source = Takes(*range(8)), Marked()
-    found = measured(model, image_data(source, val_size=0), num_train=NUM)
+    data = image_data(source, val_size=0)
+    found = measured(model, data, num_train=NUM)
     images = [x.reshape(NUM, -1)[:, :8] / np.float32(255) for x in (source.train, source.test)]
     expected = linear_probe(
         images[0],
@@ -100,7 +101,11 @@ def test_it_is_fitted_on_training_images_and_tested_on_the_split() -> None:
         inverse_penalties=[1.0],
     )
     assert found["probe_accuracy"].value == expected
-    assert found["probe_accuracy"].protocol["num_train"] == NUM
+    assert found["probe_accuracy"].protocol == {
+        "train_images": data.content("train"),
+        "num_train": NUM,
+        "inverse_penalties": [1.0],
+    }
 
 
 def test_a_part_of_the_training_images_by_the_seed() -> None:

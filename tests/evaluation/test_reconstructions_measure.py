@@ -256,11 +256,17 @@ def test_the_distance_of_perfect_reconstructions_is_0() -> None:
 @pytest.mark.parametrize("reference", [None, "train"])
 def test_the_distance_by_hand(reference: Any) -> None:
     """From the same images, whatever split samples are compared with."""
-    model, network = Shifts(0.2, shape=SHAPE), extractor()
-    found = distance(model, image_data(), num=30, reference=reference)
+    model, network, data = Shifts(0.2, shape=SHAPE), extractor(), image_data()
+    found = distance(model, data, num=30, reference=reference)
     real = torch.from_numpy(random_images(40, seed=2))[:30].float() / 255
     fake = ((real + 0.2) * 255).round().clamp(0, 255) / 255
     a, b = (network(x).vectors.double() for x in (real, fake))
     expected = frechet_distance(a.mean(0), torch.cov(a.T), b.mean(0), torch.cov(b.T)).item()
     assert found.value == pytest.approx(expected, rel=1e-5)
     assert (found.protocol["reference"], found.protocol["num"]) == ("test", 30)
+    assert found.protocol["reference_images"] == data.content("test", num=30)
+
+
+def test_the_distance_tells_how_many_images_there_were() -> None:
+    found = distance(Shifts(0.2, shape=SHAPE), image_data(), num=50, reference="train")
+    assert found.protocol["num"] == 40  # all of the test split
