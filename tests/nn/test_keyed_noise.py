@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from ganvas.nn.noise import keyed_generator, keyed_normal
+from ganvas.nn.noise import ROWS, keyed_generator, keyed_normal, keyed_rows
 
 
 def normal(*key: int, shape: tuple[int, ...] = (64, 5)) -> torch.Tensor:
@@ -65,3 +66,18 @@ def test_nothing_is_drawn_on_the_meta_device() -> None:
     noise = keyed_normal((2, 3), 1, device="meta")
     assert noise.shape == (2, 3)
     assert noise.is_meta
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 10, 64])
+def test_a_row_does_not_depend_on_how_many_there_are(width: int) -> None:
+    many = keyed_rows(3 * ROWS + 5, width, 0, 2, device="cpu")
+    assert many.shape == (3 * ROWS + 5, width)
+    for num in (0, 1, 7, 100, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS):
+        assert torch.equal(keyed_rows(num, width, 0, 2, device="cpu"), many[:num]), num
+    assert len(many.unique(dim=0)) == len(many)
+    assert keyed_rows(7, width, 0, 2, device="meta").shape == (7, width)
+
+
+def test_rows_are_the_noise_of_the_key() -> None:
+    rows = keyed_rows(2 * ROWS, 10, 0, 2, device="cpu")
+    assert torch.equal(rows, keyed_normal((2 * ROWS, 10), 0, 2, device="cpu"))

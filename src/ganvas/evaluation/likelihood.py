@@ -95,8 +95,7 @@ class LikelihoodMeasure(Measure):
             "codes_drawn_together": CODES,
             "given": "class" if isinstance(model, Conditional) else "nothing",
         }
-        discrete = "probability" if levels else "neither"
-        unit = {"log_prob": "density" if kind == "density" else discrete}
+        unit = {"log_prob": log_prob_of(model, data)}
         units = dict.fromkeys(found, unit) | {"bits_per_dim": {"levels": levels}}
         return {name: _mean(v, {**protocol, **units[name]}) for name, v in found.items()}
 
@@ -106,6 +105,13 @@ def levels_of(kind: str, data: ImageData) -> int | None:
     if kind == "binary":
         return 2 if data.binarization else None
     return LEVELS if data.is_quantized else None
+
+
+def log_prob_of(model: HasLikelihood, data: ImageData) -> str:
+    """What log p(x|z) is the logarithm of: values of another kind don't compare."""
+    kind = model.likelihood_kind()
+    discrete = "probability" if levels_of(kind, data) else "neither"
+    return "density" if kind == "density" else discrete
 
 
 class Importance:

@@ -134,6 +134,7 @@ class Subject:
         *,
         num: int | None = None,
         value_range: ValueRange | None = None,
+        whole: bool = False,
     ) -> Iterator[Batch]:
         """This rank's batches of a split, by index, in the model's value range.
 
@@ -144,6 +145,7 @@ class Subject:
             split: the one evaluated where None.
             num: only the first so many images.
             value_range: another one than the model's.
+            whole: blocks of 256, for values of a batch as a whole.
         """
         split = split or self.split
         num = self.data.counts[split] if num is None else num
@@ -160,11 +162,12 @@ class Subject:
             if size <= 0:
                 return
             if index % self.world_size == self.rank:
-                yield from self._cut(replace(block, total=size), size=size)
+                yield from self._cut(block, size=size, step=BLOCK if whole else None)
 
-    def _cut(self, block: Batch, *, size: int) -> Iterator[Batch]:
-        for offset in range(0, size, self.options.batch_size):
-            part = slice(offset, min(offset + self.options.batch_size, size))
+    def _cut(self, block: Batch, *, size: int, step: int | None = None) -> Iterator[Batch]:
+        step = step or self.options.batch_size
+        for offset in range(0, size, step):
+            part = slice(offset, min(offset + step, size))
             y = None if block.y is None else block.y[part]
             yield replace(block, x=block.x[part], y=y, offset=offset)
 

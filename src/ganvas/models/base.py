@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from ganvas.nn.noise import keyed_normal
+from ganvas.nn.noise import keyed_normal, keyed_rows
 from ganvas.protocols import Conditional, Reconstructs
 from ganvas.types import Batch, ImageShape, ValueRange
 
@@ -113,8 +113,8 @@ class GenerativeModule(pl.LightningModule, ABC):
         return everyone[batch.offset : batch.offset + len(batch)]
 
     def prior_noise(self, num: int, width: int, *, seed: int) -> Tensor:
-        """Codes `(num, width)` from N(0, I), the same for the same seed on one kind of device."""
-        return keyed_normal((num, width), seed, SAMPLE_STREAM, device=self.device)
+        """Codes `(num, width)` from N(0, I): the i-th is a function of (seed, i) and the device."""
+        return keyed_rows(num, width, seed, SAMPLE_STREAM, device=self.device)
 
     def advance(self, batch: Batch, parts: Mapping[str, Tensor]) -> None:
         """Count this batch; to be called once at the end of each training step."""

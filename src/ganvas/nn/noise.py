@@ -37,6 +37,24 @@ def keyed_normal(shape: tuple[int, ...], *key: int, device: torch.device | str) 
     return torch.randn(shape, generator=keyed_generator(device, *key), device=device)
 
 
+ROWS = 256
+"""Rows of codes that are drawn together."""
+
+
+def keyed_rows(num: int, width: int, *key: int, device: torch.device | str) -> Tensor:
+    """Standard normal rows `(num, width)`: the i-th is a function of (key, i), whatever `num` is.
+
+    A draw of another size gives other values, at its end on a CPU and all over on a GPU; so blocks
+    of one size are drawn, and the last is cut.
+    """
+    noise = torch.empty(num + -num % ROWS, width, device=device)
+    if not noise.is_meta:
+        generator = keyed_generator(device, *key)
+        for block in noise.split(ROWS):
+            block.normal_(generator=generator)
+    return noise[:num]
+
+
 def truncated(normal: Tensor, limit: float) -> Tensor:
     """Standard normal values made ones of N(0, 1) given |z| ≤ t, of any shape.
 
