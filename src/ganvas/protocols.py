@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,6 +110,11 @@ class Conditional(Protocol):
 
     def class_labels(self, num: int) -> Tensor:
         """Labels 0, 1, …, K − 1, 0, … `(num,)` on the model's device."""
+
+
+def labels_for(model: object, y: Tensor | None) -> dict[str, Any]:
+    """What a model's verbs take beside images or codes: labels `y` where it is `Conditional`."""
+    return {"y": y} if isinstance(model, Conditional) else {}
 
 
 @runtime_checkable

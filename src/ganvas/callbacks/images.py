@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from ganvas import pictures
-from ganvas.protocols import Conditional, Reconstructs, Samples, Trainable, trainable
+from ganvas.protocols import Conditional, Reconstructs, Samples, Trainable, labels_for, trainable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,8 +66,7 @@ class ImageGrids(pl.Callback):
                 self._record(module, "samples", images, trainer=trainer, columns=columns)
             if isinstance(pl_module, Reconstructs):
                 x, y = self._some_images(trainer)
-                labels = {"y": y} if isinstance(pl_module, Conditional) else {}
-                made = pl_module.reconstruct(x, **labels)
+                made = pl_module.reconstruct(x, **labels_for(pl_module, y))
                 shown = made if pictures.are_points(x) else pictures.pairs(x, made)
                 self._record(module, "reconstructions", shown, trainer=trainer)
         for part, training in modes:

@@ -14,7 +14,7 @@ from ganvas.metrics.dci import dci
 from ganvas.metrics.disentanglement import LEAST
 from ganvas.metrics.factor_score import factor_score
 from ganvas.metrics.mutual_information import mutual_information_gap
-from ganvas.protocols import Conditional, Encodes, HasFactors
+from ganvas.protocols import Encodes, HasFactors, labels_for
 from ganvas.types import Batch, Finding
 
 if TYPE_CHECKING:
@@ -138,5 +138,4 @@ class DisentanglementMeasure(Measure):
 
 
 def _codes(model: Any, batch: Batch) -> Tensor:
-    labels = {"y": batch.y} if isinstance(model, Conditional) else {}
-    return model.encode(batch.x, **labels).flatten(1)
+    return model.encode(batch.x, **labels_for(model, batch.y)).flatten(1)

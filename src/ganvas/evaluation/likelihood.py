@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import reduce
@@ -15,7 +14,8 @@ from torch import Tensor, nn
 from ganvas.evaluation.measure import Measure
 from ganvas.losses.divergences import standard_normal_kl
 from ganvas.metrics.likelihood import LEVELS, ImportanceSums, bits_per_dim, dequantized
-from ganvas.protocols import Conditional, HasLikelihood
+from ganvas.metrics.reconstruction import mean_and_error
+from ganvas.protocols import Conditional, HasLikelihood, labels_for
 from ganvas.types import Batch, Finding, GaussianPosterior
 
 if TYPE_CHECKING:
@@ -97,7 +97,10 @@ class LikelihoodMeasure(Measure):
         }
         unit = {"log_prob": log_prob_of(model, data)}
         units = dict.fromkeys(found, unit) | {"bits_per_dim": {"levels": levels}}
-        return {name: _mean(v, {**protocol, **units[name]}) for name, v in found.items()}
+        return {
+            name: Finding(*mean_and_error(values), {**protocol, **units[name]})
+            for name, values in found.items()
+        }
 
 
 def levels_of(kind: str, data: ImageData) -> int | None:
@@ -129,8 +132,7 @@ class Importance:
 
     def __call__(self, batch: Batch) -> tuple[GaussianPosterior, ImportanceSums]:
         """q(z|x) `(B, Z)` of a batch, and the sums over K codes of each of its images."""
-        given = {"y": batch.y} if isinstance(self.model, Conditional) else {}
-        posterior = self.model.posterior(batch.x, **given)
+        posterior = self.model.posterior(batch.x, **labels_for(self.model, batch.y))
         return posterior, reduce(add, self._parts(batch, posterior))
 
     def _parts(self, batch: Batch, posterior: GaussianPosterior) -> Iterator[ImportanceSums]:
@@ -146,7 +148,7 @@ class Importance:
 
     def _log_likelihood(self, batch: Batch, z: Tensor) -> Tensor:
         """log p(x|z_k) `(B, K)` for codes `(B, K, Z)`."""
-        given: dict[str, Any] = {"y": batch.y} if isinstance(self.model, Conditional) else {}
+        given = labels_for(self.model, batch.y)
         limit = VALUES_AT_ONCE * (1 if z.device.type == "cpu" else 16)
         size = max(1, limit // batch.x[0].numel())
         images = torch.arange(len(z), device=z.device).repeat_interleave(z.shape[1])
@@ -178,9 +180,3 @@ def _values(weigh: Importance, batch: Batch, *, kind: str, levels: int | None) -
         bound = weigh(replace(batch, x=dequantized(batch.x, uniform)))[1].bound
     bits = bits_per_dim(bound, num_values=batch.x[0].numel(), is_density=is_density)
     return {**values, "bits_per_dim": bits}
-
-
-def _mean(values: Tensor, protocol: Mapping[str, Any]) -> Finding:
-    """Over images `(N,)`, with its standard error where there are two at least."""
-    error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else None
-    return Finding(float(values.mean()), error, protocol)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ganvas.evaluation.mixture import Covariance, Mixture, fit_gaussian, fit_mixture
 from ganvas.evaluation.subject import Options, Subject
 from ganvas.nn.noise import keyed_normal
-from ganvas.protocols import Conditional, Decodes, Encodes, HasPosterior, Samples
+from ganvas.protocols import Decodes, Encodes, HasPosterior, Samples, labels_for
 
 if TYPE_CHECKING:
     from ganvas.data import ImageData
@@ -228,7 +228,7 @@ def encodings(model: GenerativeModule, data: ImageData, *, seed: int) -> Tensor:
     """
 
     def codes(batch: Batch) -> dict[str, Tensor]:
-        labels = {"y": batch.y} if isinstance(model, Conditional) else {}
+        labels = labels_for(model, batch.y)
         if not isinstance(model, HasPosterior):
             assert isinstance(model, Encodes)
             return {"codes": model.encode(batch.x, **labels)}

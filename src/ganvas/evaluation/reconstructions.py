@@ -26,7 +26,7 @@ from ganvas.metrics.reconstruction import (
     ssim_window,
 )
 from ganvas.nn.extractor import unit, weights_hash
-from ganvas.protocols import Conditional, Decodes, HasPosterior, Reconstructs
+from ganvas.protocols import Decodes, HasPosterior, Reconstructs, labels_for
 from ganvas.types import POINT_SHAPE, Batch, Finding, ImageShape
 
 if TYPE_CHECKING:
@@ -169,15 +169,11 @@ def decodings(model: Any) -> dict[str, Decoding]:
 
 
 def _from_mean(model: Any, batch: Batch) -> Tensor:
-    return model.reconstruct(batch.x, **_labels(model, batch))
+    return model.reconstruct(batch.x, **labels_for(model, batch.y))
 
 
 def _from_sample(model: Any, batch: Batch) -> Tensor:
-    labels = _labels(model, batch)
+    labels = labels_for(model, batch.y)
     posterior = model.posterior(batch.x, **labels)
     z = posterior.sample(model.noise(batch, posterior.mu.shape[1]))
     return model.decode(z, **labels)
-
-
-def _labels(model: Any, batch: Batch) -> dict[str, Any]:
-    return {"y": batch.y} if isinstance(model, Conditional) else {}

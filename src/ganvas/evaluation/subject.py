@@ -16,7 +16,7 @@ from ganvas.errors import RunError
 from ganvas.evaluation.order import in_order
 from ganvas.evaluation.reference import Reference
 from ganvas.nn.extractor import Extractor, quantized, unit
-from ganvas.protocols import Conditional, Decodes, Reconstructs, Samples
+from ganvas.protocols import Conditional, Decodes, Reconstructs, Samples, labels_for
 from ganvas.types import Batch, Features, Split, ValueRange
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class Subject:
             y = None if labels is None else labels[block]
             z = Batch(codes[block], y, start=start, total=len(codes[block]))
             for part in self._cut(z, size=len(z)):
-                given: dict[str, Any] = {} if part.y is None else {"y": part.y}
+                given = labels_for(model, part.y)
                 if isinstance(model, Samples):
                     images = model.sample(len(part), noise=part.x, **given)
                 else:  # of codes that a prior gives
@@ -218,8 +218,8 @@ class Subject:
         """This rank's batches of reconstructed images of the split, as metrics see images."""
         assert isinstance(self.model, Reconstructs)
         for batch in self.batches(num=num):
-            labels = {"y": batch.y} if isinstance(self.model, Conditional) else {}
-            yield replace(batch, x=self.seen(self.model.reconstruct(batch.x, **labels)))
+            made = self.model.reconstruct(batch.x, **labels_for(self.model, batch.y))
+            yield replace(batch, x=self.seen(made))
 
     def seen(self, images: Tensor) -> Tensor:
         """Images of the model as metrics see them: uint8, or floats where nothing is quantised.

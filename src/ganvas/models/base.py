@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.nn.noise import keyed_normal, keyed_rows
-from ganvas.protocols import Conditional, Reconstructs
+from ganvas.protocols import Reconstructs, labels_for
 from ganvas.types import Batch, ImageShape, ValueRange
 
 TRAIN_STREAM, EVAL_STREAM, SAMPLE_STREAM = 0, 1, 2
@@ -80,9 +80,8 @@ class GenerativeModule(pl.LightningModule, ABC):
         """
         if not isinstance(self, Reconstructs):
             return {}
-        labels = {"y": batch.y} if isinstance(self, Conditional) else {}
         low, high = self.value_range
-        error = (self.reconstruct(batch.x, **labels) - batch.x) / (high - low)
+        error = (self.reconstruct(batch.x, **labels_for(self, batch.y)) - batch.x) / (high - low)
         return {"reconstruction_mse": error.square().flatten(1).sum(1).mean()}
 
     @classmethod
