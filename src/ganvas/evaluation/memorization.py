@@ -30,7 +30,7 @@ class MemorizationMeasure(Measure):
     - `memorization_ratio_<features>`: of the median distances; 1 if nothing is copied, 0 if
       everything is;
     - `near_copies_<features>`: share of samples as near as the nearest hundredth of the unseen
-      images; 0.01 if nothing is copied, 1 if everything is.
+      images; about 0.01 if nothing is copied (more of few images), 1 if everything is.
 
     Args:
         num_train: training images that are searched, the first ones; None for all.

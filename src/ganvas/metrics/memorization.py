@@ -24,7 +24,8 @@ class Memorization:
         probability_error: its standard error over draws of samples, for these real images; None for
             a single sample.
         ratio: median distance of samples / that of unseen images: 0 for copies, 1 for the same.
-        near_copies: share of samples as near as the nearest hundredth of the unseen images.
+        near_copies: share of samples as near as the nearest hundredth of the M unseen images,
+            rounded up: ⌈M / 100⌉ / (M + 1) is expected of samples that are like them.
     """
 
     probability: float
