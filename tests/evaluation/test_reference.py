@@ -146,6 +146,9 @@ def test_a_damaged_file_is_made_again_with_a_warning(tmp_path: Path, name: str) 
         with pytest.warns(GanvasWarning, match="damaged .* it is made again"):
             assert equal(reference(tmp_path), whole)
         assert file.read_bytes() == content
+    file.with_suffix(".json").write_text('{"sha')
+    with pytest.warns(GanvasWarning, match=r"json: damaged \(no JSON record\); it is made again"):
+        assert equal(reference(tmp_path), whole)
 
 
 def _unwritable(folder: Path) -> Iterator[Path]:

@@ -137,7 +137,7 @@ def _evaluate(arguments: list[str]) -> int:
     results, unfit = evaluate(settings, chosen=names_measures(overrides))
     if global_rank() > 0:  # all ranks have the same values; the first one speaks
         return EXIT_OK
-    width = max(len(result.name) for result in results)
+    width = max((len(result.name) for result in results), default=0)
     for result in results:
         spread = "" if result.uncertainty is None else f" ± {result.uncertainty:.2g}"
         prior = result.provenance.get("prior", "model")

@@ -41,8 +41,11 @@ def read_tensors(file: Path) -> dict[str, Tensor] | None:
 
     They are whole if their hash is the one in the JSON beside them, which is written last.
     """
-    note = read_note(file.with_suffix(".json"))
+    record = file.with_suffix(".json")
+    note = read_note(record)
     if note is None:
+        if record.is_file():
+            _warn(record, "no JSON record")
         return None
     try:
         content = file.read_bytes()
@@ -51,9 +54,13 @@ def read_tensors(file: Path) -> dict[str, Tensor] | None:
         fault = "another hash than in its record"
     except (OSError, SafetensorError) as error:
         fault = type(error).__name__
-    text = f"{file}: damaged ({fault}); it is made again"
-    warnings.warn(text, GanvasWarning, stacklevel=2)
+    _warn(file, fault)
     return None
+
+
+def _warn(file: Path, fault: str) -> None:
+    text = f"{file}: damaged ({fault}); it is made again"
+    warnings.warn(text, GanvasWarning, stacklevel=3)
 
 
 def read_note(file: Path) -> dict[str, Any] | None:

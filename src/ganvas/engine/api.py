@@ -56,14 +56,19 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
 
 
 def evaluate(
-    run: Run | str | Path, overrides: Sequence[str] = (), *, trust: Sequence[str] = ()
+    run: Run | str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    trust: Sequence[str] = (),
+    config_dir: str | Path | None = None,
 ) -> list[Result]:
     """Measure a trained model and record the results; `ganvas evaluate` for notebooks.
 
     Args:
         run: the run, or its folder.
         overrides: as on the command line, e.g. `["metrics=[samples]", "num=1000"]`.
-        trust: your own modules that the run's config or `features` may name.
+        trust: your own modules that the run's config, `features` or `metrics` may name.
+        config_dir: a folder with more config groups.
 
     Returns:
         The results, as appended to the run's record; measures that do not fit are left out
@@ -77,7 +82,9 @@ def evaluate(
     from ganvas.engine.settings import EvaluateSettings
 
     path = str(run if isinstance(run, str | Path) else run.path)
-    settings = command_settings(EvaluateSettings, "evaluate", path, [str(o) for o in overrides])
+    typed = [str(o) for o in overrides]
+    search = [] if config_dir is None else ["--config-dir", str(config_dir)]
+    settings = command_settings(EvaluateSettings, "evaluate", path, [*search, *typed])
     settings = settings.model_copy(update={"trust": [*settings.trust, *trust]})
     with plain_notices():
         return evaluate(settings, chosen=names_measures(overrides))[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -19,11 +21,12 @@ from ganvas.engine.ranks import global_rank
 from ganvas.engine.runs import pick_device, read_checked, restore
 from ganvas.engine.settings import EvaluateSettings
 from ganvas.engine.targets import check_node
-from ganvas.errors import ConfigError, GanvasError, RunError, UnfitError
+from ganvas.errors import ConfigError, GanvasError, GanvasWarning, RunError, UnfitError
 from ganvas.evaluation.callback import take
 from ganvas.evaluation.priors import unfittable
 from ganvas.evaluation.result import Result
 from ganvas.evaluation.subject import Subject
+from ganvas.tracking.files import read_run_json
 from ganvas.tracking.provenance import package_versions
 from ganvas.tracking.record import RunRecord
 
@@ -59,6 +62,7 @@ def evaluate(
     measures = build_measures(settings.metrics)
     measures, unfit = _fitting(measures, checked, data, prior=prior, chosen=chosen)
     data.prepare()
+    _check_images(folder, data)
     if data.counts[settings.split] == 0:
         raise RunError(f"split={settings.split}: {data.name} has no such images; choose another")
     model, checkpoint = restore(checked, folder, settings.checkpoint)
@@ -89,10 +93,22 @@ def evaluate(
     return results, unfit
 
 
+def _check_images(folder: Path, data: ImageData) -> None:
+    """Other images than those of training are worth a word: the protocol differs, too."""
+    trained = read_run_json(folder).get("dataset_fingerprint")
+    if trained is not None and trained != data.fingerprint:
+        text = f"{data.name}: its images have changed since this run was trained on them"
+        warnings.warn(text, GanvasWarning, stacklevel=3)
+
+
 def _taken(
     measures: Mapping[str, Measure], subject: Subject, *, unfit: dict[str, str] | None
 ) -> dict[str, dict[str, Finding]]:
-    """Findings by measure; what can't be taken goes to `unfit`, and is refused without one."""
+    """Findings by measure; what can't be taken goes to `unfit`, and is refused without one.
+
+    Raises:
+        RunError: if a value is NaN.
+    """
     findings: dict[str, dict[str, Finding]] = {}
     for name, measure in measures.items():
         try:
@@ -100,9 +116,17 @@ def _taken(
         except ValueError as error:
             if isinstance(error, GanvasError) and not isinstance(error, UnfitError):
                 raise
+            reason = " ".join(str(error).split())  # a library's may have several lines
             if unfit is None:
-                raise UnfitError(f"metrics={name}: {error}") from error
-            unfit[name] = str(error)
+                raise UnfitError(f"metrics={name}: {reason}") from error
+            unfit[name] = reason
+            continue
+        for value, finding in findings[name].items():
+            if math.isnan(finding.value):
+                raise RunError(
+                    f"metrics={name}: {value} is NaN, so nothing is recorded; where the model's "
+                    "weights have diverged, choose an earlier checkpoint"
+                )
     return findings
 
 

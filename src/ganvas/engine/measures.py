@@ -69,6 +69,8 @@ def build_measures(nodes: Mapping[str, Any]) -> dict[str, Measure]:
             raise
         except ValueError as error:
             raise ConfigError(f"metrics.{name}: {error}") from error
+        except TypeError as error:  # an abstract class
+            raise ConfigError(f"metrics.{name}: {error}; name a class of your own") from error
         if not isinstance(built, Measure):
             raise ConfigError(
                 f"metrics.{name}: must name a measure by _target_, got {type(built).__name__}"

@@ -49,6 +49,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 def read_checked(folder: Path, *, trust: Sequence[str]) -> Checked:
     """A run's frozen config, checked again: its `_target_`s are trusted no more than typed ones."""
     config = read_config(folder)
+    if "_target_" in (config.get("metrics") or {}):
+        config["metrics"] = None  # of an earlier version; only training would have used it
     choices = read_run_json(folder).get("choices") or {}
     try:
         return check_plain(config, choices=choices, trust=trust)

@@ -47,6 +47,11 @@ def sample(settings: SampleSettings) -> Path:
                 for i, z in zip(range(0, settings.n, BATCH), codes.split(BATCH), strict=True)
             ]
         ).cpu()
+    if not images.isfinite().all():
+        raise RunError(
+            "the model makes NaN or infinite images; its weights have diverged, choose an earlier "
+            "checkpoint"
+        )
     name = _name(
         settings, prior=prior.name, used=checkpoint_path(run.path, settings.checkpoint).stem
     )

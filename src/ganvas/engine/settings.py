@@ -14,6 +14,7 @@ from ganvas.errors import ConfigError
 
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Precision = Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(str)]
 
 
@@ -88,7 +89,7 @@ class Evaluation(Section):
     """The `evaluation` section: how the measures of `metrics` are taken."""
 
     num: Annotated[int, Field(ge=2)] | None = None
-    seed: NonNegative = 0
+    seed: Seed = 0
     ema: bool = True
     quantize: bool = True
     reference: Literal["train", "val", "test"] | None = None
@@ -100,7 +101,7 @@ class Evaluation(Section):
 class TrainSettings(Section):
     """The top level of `conf/train.yaml`."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
     name: str | None = None
     tags: list[str] = []
     notes: str | None = None
@@ -154,7 +155,7 @@ class EvaluateSettings(Evaluation):
     run: str
     checkpoint: str
     split: Literal["train", "val", "test"]
-    metrics: dict[str, Any]
+    metrics: dict[str, Any] = {}
     prior: dict[str, Any]
     accelerator: Literal["auto", "cpu", "gpu"]
     paths: OptionalPaths
@@ -177,7 +178,7 @@ class SampleSettings(Section):
     run: str
     checkpoint: str
     n: Positive
-    seed: NonNegative
+    seed: Seed
     y: Annotated[int | list[int] | None, BeforeValidator(_classes)]
     prior: dict[str, Any]
     truncation: Annotated[float, Field(gt=0)] | None

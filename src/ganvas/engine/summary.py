@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import shutil
 import sys
@@ -14,6 +15,7 @@ from rich.table import Table
 from ganvas.tracking.files import read_run_json
 
 SHOWN_COLLAPSES = 5
+_OF_DIMENSION = re.compile(r"/kl_\d+$")
 
 
 def peak_memory() -> dict[str, float]:
@@ -68,8 +70,11 @@ def _program() -> str:
 
 
 def _metrics_table(metrics: dict[str, Any], *, title: str) -> Table:
-    """Metrics with a direction first: they have a best value too."""
-    table = Table(title=title, title_justify="left")
+    """Metrics with a direction first: they have a best value too. Those of dimensions are many."""
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    shown = {name: entry for name, entry in metrics.items() if not _OF_DIMENSION.search(name)}
+    if left := len(metrics) - len(shown):
+        table.caption = f"{left} values of single dimensions are in metrics.csv"
     for column, side in (
         ("metric", "left"),
         ("final", "right"),
@@ -77,7 +82,7 @@ def _metrics_table(metrics: dict[str, Any], *, title: str) -> Table:
         ("at", "right"),
     ):
         table.add_column(column, justify=side)  # type: ignore[arg-type]
-    for name, entry in sorted(metrics.items(), key=lambda item: "higher_is_better" not in item[1]):
+    for name, entry in sorted(shown.items(), key=lambda item: "higher_is_better" not in item[1]):
         best = entry.get("best") or {}
         table.add_row(
             name,

@@ -74,6 +74,15 @@ def locate(path: Any, *, key: str, trust: Sequence[str]) -> Callable[..., Any]:
     return typing.cast("Callable[..., Any]", found)
 
 
+FORMER = {
+    "ganvas.callbacks.sample_quality.SampleQuality": (
+        "measures have names now; in the place of `metrics: {_target_: …}` write "
+        "`metrics: {samples: {_target_: ganvas.evaluation.samples.SampleMeasure}}`"
+    )
+}
+"""What earlier versions wrote into a run's config and is no more, with the remedy."""
+
+
 def import_object(path: str, *, key: str) -> Any:
     """The public object at a dotted path, allowed or not.
 
@@ -83,6 +92,8 @@ def import_object(path: str, *, key: str) -> Any:
     parts = path.split(".")
     if not all(part.isidentifier() and not part.startswith("_") for part in parts):
         raise ConfigError(f"{key}: `{path}` is not the dotted path of a public class")
+    if path in FORMER:
+        raise ConfigError(f"{key}: `{path}` is of an earlier version: {FORMER[path]}")
     found: Any = None
     for depth in range(len(parts) - 1, 0, -1):
         module = ".".join(parts[:depth])

@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ganvas.errors import UnfitError
 from ganvas.evaluation.measure import Measure
 from ganvas.losses.divergences import standard_normal_kl_per_dim
 from ganvas.metrics.information import active_units, information_parts
-from ganvas.protocols import Conditional, HasLikelihood, HasPosterior
+from ganvas.metrics.reconstruction import mean_and_error
+from ganvas.protocols import HasLikelihood, HasPosterior, labels_for
 from ganvas.types import Batch, Finding, GaussianPosterior
 
 if TYPE_CHECKING:
     from ganvas.data import ImageData
     from ganvas.evaluation.subject import Subject
+
+LEAST = 2
+"""Images over which something can vary."""
 
 MOST_DIMENSIONS = 64
 """Of which each has a value of its own in the record."""
@@ -56,7 +61,7 @@ class InformationMeasure(Measure):
     """
 
     def __init__(self, *, num_images: int | None, active_threshold: float) -> None:
-        if num_images is not None and num_images < 2:  # noqa: PLR2004
+        if num_images is not None and num_images < LEAST:
             raise ValueError(f"num_images must be at least 2, got {num_images}; log 1 is 0")
         if active_threshold < 0:
             raise ValueError(f"active_threshold is a variance, at least 0, got {active_threshold}")
@@ -68,8 +73,17 @@ class InformationMeasure(Measure):
         return None if issubclass(model, HasPosterior) else "has no posterior q(z|x)"
 
     def measure(self, subject: Subject) -> Mapping[str, Finding]:
-        """See the class."""
+        """See the class.
+
+        Raises:
+            UnfitError: for a split of one image, which no unit can vary over.
+        """
         model, data, split = subject.model, subject.data, subject.split
+        if data.counts[split] < LEAST:
+            raise UnfitError(
+                f"split={split} must have at least {LEAST} images, got {data.counts[split]}; "
+                "choose another split"
+            )
         found = subject.collect(lambda batch: _encoded(model, batch), subject.batches())
         found = {name: values.double() for name, values in found.items()}
         units = active_units(found["mu"], threshold=self.active_threshold)
@@ -84,7 +98,7 @@ class InformationMeasure(Measure):
             "estimator": "aggregate posterior of these images, one code each",
         }
         for name, part in _parts(model, **{k: v[:num] for k, v in found.items()}).items():
-            values[name] = _mean(part, protocol)
+            values[name] = Finding(*mean_and_error(part), protocol)
         cap = Finding(math.log(num), None, protocol)
         return values | {"aggregate_mutual_information_cap": cap}
 
@@ -112,18 +126,13 @@ def _per_dimension(posterior: GaussianPosterior) -> dict[str, Finding]:
     if posterior.mu.shape[1] > MOST_DIMENSIONS:
         return {}
     per_dim = standard_normal_kl_per_dim(posterior)
-    return {f"kl_{d:02d}": _mean(values, {}) for d, values in enumerate(per_dim.unbind(1))}
-
-
-def _mean(values: Tensor, protocol: Mapping[str, Any]) -> Finding:
-    """The mean of values per image, with its standard error where there is more than one."""
-    num = len(values)
-    error = values.std().item() / math.sqrt(num) if num > 1 else None
-    return Finding(values.mean().item(), error, protocol)
+    return {
+        f"kl_{d:02d}": Finding(*mean_and_error(values))
+        for d, values in enumerate(per_dim.unbind(1))
+    }
 
 
 def _encoded(model: Any, batch: Batch) -> dict[str, Tensor]:
     """Posterior and noise; codes are made of them in float64, as narrow posteriors need."""
-    labels = {"y": batch.y} if isinstance(model, Conditional) else {}
-    q = model.posterior(batch.x, **labels)
+    q = model.posterior(batch.x, **labels_for(model, batch.y))
     return {"mu": q.mu, "log_var": q.log_var, "noise": model.noise(batch, q.mu.shape[1])}

@@ -22,4 +22,4 @@ def classes_hit(counts: Tensor) -> int:
 def class_entropy(counts: Tensor) -> float:
     """−Σ p log p of the shares p, in nats: 0 to log K; `counts` is `(K,)`."""
     shares = counts.double() / counts.sum()
-    return -torch.xlogy(shares, shares).sum().item()
+    return abs(torch.xlogy(shares, shares).sum().item())

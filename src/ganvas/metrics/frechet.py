@@ -130,9 +130,9 @@ class Moments:
         """
         num, x = len(vectors), vectors.double()
         if num < LEAST:
+            kind = f"{name} images".strip()
             raise ValueError(
-                f"a Fréchet distance needs at least {LEAST} {name} images, got {num}; add more "
-                "first"
+                f"a Fréchet distance needs at least {LEAST} {kind}, got {num}; add more first"
             )
         check_finite(x, name="features")
         mean = x.mean(0)

@@ -12,6 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 MAX_ITERATIONS = 2000
+LEAST = 10
+"""Inputs: a fifth of them chooses C."""
 
 
 def linear_probe(
@@ -38,8 +40,16 @@ def linear_probe(
         inverse_penalties: values of C, one or more.
 
     Raises:
-        ValueError: if the labels to fit on are all of one class.
+        ValueError: if there are fewer than ten to fit on, or all of one class, or some not finite.
     """
+    classes = len(np.unique(labels))
+    if len(inputs) < LEAST or classes == 1:
+        raise ValueError(
+            f"a probe is fitted to at least {LEAST} images of two classes, got {len(inputs)} of "
+            f"{classes}; give more images"
+        )
+    if not (np.isfinite(inputs).all() and np.isfinite(test_inputs).all()):
+        raise ValueError("a probe needs finite inputs, got NaN or infinite ones")
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=MAX_ITERATIONS))
     grid = {"logisticregression__C": list(inverse_penalties)}
     held_out = ShuffleSplit(1, test_size=0.2, random_state=0)
