@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from ganvas.models.base import mean_parts
+from ganvas.models.base import GenerativeModule
 from ganvas.schedules import LinearSchedule
 from ganvas.types import Batch
 from models.tiny import batches, equal, fit, gan, images, vae, weights
@@ -110,6 +112,17 @@ def test_a_models_seed_changes_its_training() -> None:
     assert not equal(*ends)
 
 
+def mean_parts(model: GenerativeModule, parts: list[Batch]) -> dict[str, float]:
+    """What validation logs of a split cut into these batches."""
+    logged: dict[str, float] = {}
+    model._trainer = SimpleNamespace(world_size=1)
+    model.log_dict = lambda values, **_: logged.update({k: float(v) for k, v in values.items()})
+    for index, batch in enumerate(parts):
+        model.validation_step(batch, index)
+    model.on_validation_epoch_end()
+    return logged
+
+
 def test_means_over_a_split_weigh_images_and_not_batches() -> None:
     """One batch of 5 and one of 1 against the six images one by one; noise off by Z = 0 rate."""
     model = gan().eval()
@@ -119,10 +132,10 @@ def test_means_over_a_split_weigh_images_and_not_batches() -> None:
     single = mean_parts(model, [Batch(x[i : i + 1], start=i) for i in range(6)])
     assert uneven == pytest.approx(single, rel=1e-6)
     wrong = (
-        mean_parts(model, [Batch(x[:5])])["real_logit"]
-        + mean_parts(model, [Batch(x[5:])])["real_logit"]
+        mean_parts(model, [Batch(x[:5])])["val/real_logit"]
+        + mean_parts(model, [Batch(x[5:])])["val/real_logit"]
     ) / 2
-    assert uneven["real_logit"] != pytest.approx(wrong, rel=1e-4)
+    assert uneven["val/real_logit"] != pytest.approx(wrong, rel=1e-4)
 
 
 def test_an_empty_share_of_the_last_batch_counts_for_nothing() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -169,14 +169,6 @@ class GenerativeModule(pl.LightningModule, ABC):
         return batch
 
 
-def mean_parts(model: GenerativeModule, batches: Iterable[Batch]) -> dict[str, float]:
-    """Means of `evaluation_parts` over all images of `batches`, without a trainer."""
-    sums: dict[str, Tensor] = {}
-    for batch in batches:
-        _add_batch(sums, model, batch)
-    return {name: float(value) for name, value in _means(sums).items()}
-
-
 def _add_batch(sums: dict[str, Tensor], model: GenerativeModule, batch: Batch) -> None:
     """Add one batch's parts times its size; a rank's share of the last batch may be empty."""
     if len(batch) == 0:
@@ -187,11 +179,6 @@ def _add_batch(sums: dict[str, Tensor], model: GenerativeModule, batch: Batch) -
         sums[name] = sums[name] + weighted if name in sums else weighted
     count = torch.tensor(float(len(batch)), dtype=torch.float64)
     sums["count"] = sums["count"] + count if "count" in sums else count
-
-
-def _means(sums: dict[str, Tensor]) -> dict[str, Tensor]:
-    count = sums["count"].item()
-    return {name: value / count for name, value in sums.items() if name != "count"}
 
 
 def _sum_over_ranks(sums: dict[str, Tensor]) -> dict[str, Tensor]:
