@@ -205,6 +205,14 @@ def test_other_images_than_in_training(vae_copy: Path) -> None:
         assert ganvas("evaluate", str(vae_copy), "metrics=[losses]").code == 0
 
 
+def test_features_have_a_place_in_training(place: Path) -> None:
+    said = train("metrics=samples", "features=pixels")
+    assert said.code == 2
+    expected = "`features`: no such key; did you mean `features@evaluation.features`?"
+    assert said.message == expected
+    assert not list(place.iterdir())
+
+
 def test_the_closing_table_leaves_out_single_dimensions(place: Path) -> None:
     said = train("model=vae", "metrics=[information]", "test=true")
     assert said.code == 0

@@ -231,7 +231,10 @@ def _unknown_key(
     kept = _without(overrides, typed)
     if len(kept) == len(overrides):
         return f"`{key}`: no such key"
-    root = compose(kept, name=name, search=search).config
+    composed = compose(kept, name=name, search=search)
+    if placed := [choice for choice in composed.choices if choice.startswith(f"{key}@")]:
+        return f"`{key}`: no such key; did you mean `{placed[0]}`?"
+    root = composed.config
     node: Any = root
     *parents, last = key.split("@", maxsplit=1)[0].split(".")
     for depth, part in enumerate(parents):
