@@ -9,14 +9,15 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from evaluation.subjects import CLASSES, classifier, extractor, image_data
+from evaluation.subjects import CLASSES, classifier, extractor, image_data, subject
 from ganvas.data import ImageData
-from ganvas.evaluation.callback import Evaluations
+from ganvas.evaluation.callback import Evaluations, take
 from ganvas.evaluation.samples import SampleMeasure
-from ganvas.evaluation.subject import Options
+from ganvas.evaluation.subject import Options, Subject
 from ganvas.metrics.classes import class_entropy, classes_hit
 from ganvas.metrics.frechet import frechet_distance
 from ganvas.models.base import GenerativeModule
+from ganvas.types import Finding
 from models.tiny import Batches, batches, equal, fit, gan, vae, weights
 
 NAMES = ("fd_classifier", "classes_hit", "class_entropy")
@@ -146,3 +147,15 @@ def test_directions_and_monitor() -> None:
     taken = evaluations(image_data())
     assert taken.directions == {"fd_classifier": False, "classes_hit": True, "class_entropy": True}
     assert taken.monitor == "val/fd_classifier"
+
+
+def test_noise_is_of_the_evaluations_seed_and_not_of_the_run() -> None:
+    class Seeds(SampleMeasure):
+        def measure(self, subject: Subject) -> dict[str, Finding]:
+            return {"seed": Finding(subject.model.seed)}
+
+    model = vae()
+    model.seed = 5
+    one = subject(model, seed=3)
+    assert take({"seeds": Seeds()}, one)["seed"].value == 3
+    assert model.seed == 5

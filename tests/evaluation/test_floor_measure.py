@@ -30,6 +30,8 @@ def test_kernel_distance_of_samples() -> None:
     found = KernelMeasure(num_subsets=3, subset_size=9).measure(one)["kd_classifier"]
     expected = subset_distance(*pair, num=3, size=9, seed=2)
     assert (found.value, found.uncertainty) == (expected.value.item(), expected.error.item())
+    few = KernelMeasure().measure(subject(vae(), num=3))["kd_classifier"]
+    assert few.uncertainty is None
     told = {"pairs": "subsets", "num_subsets": 3, "subset_size": 9, "num": 30}
     assert told.items() <= found.protocol.items()
 

@@ -158,6 +158,17 @@ def test_few_images_take_a_shorter_way_to_the_same_value(real: int, fake: int) -
     assert found == pytest.approx(long_way.item(), rel=1e-7)
 
 
+def test_low_rank_is_never_below_zero() -> None:
+    """20 directions of 256: rounding leaves eigenvalues about zero, whose roots add up."""
+    real, fake = (normal(600, 20, seed=s) @ normal(20, 256, seed=9) for s in (1, 2))
+    assert 0 <= distance(real, real) < 1e-6 * torch.cov(real.T).trace()
+    roots = [(x - x.mean(0)).T / 599**0.5 for x in (real, fake)]
+    overlap = torch.linalg.svdvals(roots[0].T @ roots[1])[:20].sum()
+    spread = sum(root.square().sum() for root in roots)
+    expected = (real.mean(0) - fake.mean(0)).square().sum() + spread - 2 * overlap
+    assert distance(real, fake) == pytest.approx(expected.item(), abs=1e-6 * float(spread))
+
+
 def test_any_root_serves() -> None:
     real, fake = Moments.of(mixed(300, 32, seed=1)), Moments.of(mixed(200, 32, seed=2))
     values, vectors = torch.linalg.eigh(real.covariance)
