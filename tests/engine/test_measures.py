@@ -148,6 +148,10 @@ def test_without_metrics_a_gan_has_no_best(place: Path) -> None:
             "metrics=samples: a split of one image has no spread to compare with; set "
             "dataset.val_size to 0 or to at least 2, or choose metrics=none",
         ),
+        (
+            "model=gan metrics=[samples,kernel] dataset.val_size=1",
+            "metrics=samples,kernel: a split of one image has no spread",
+        ),
         ("model=gan metrics=nothing", "metrics=nothing: no such metrics; there are: "),
     ],
 )

@@ -113,6 +113,7 @@ class NotANumber(nn.Module):
     ("given", "message"),
     [
         (torch.rand(3, *SHAPE), r"images must be uint8, 0 to 255, got torch\.float32; floats=True"),
+        (images(3)[0], r"images must be \(B, C, H, W\), got \("),
         (images(3).long(), r"images must be uint8, 0 to 255, got torch\.int64"),
     ],
 )

@@ -27,9 +27,10 @@ def check_needs(checked: Checked, model: GenerativeModule, data: ImageData) -> N
         monitors.append(settings.early_stopping.monitor or "the model's")
     if any(monitors) and data.counts["val"] == 0:
         raise ConfigError("a monitor needs validation images; set dataset.val_size above 0")
-    if checked.config.get("metrics") and 1 in (data.counts["val"], data.counts["test"]):
+    measures = [name for name, node in (checked.config.get("metrics") or {}).items() if node]
+    if measures and 1 in (data.counts["val"], data.counts["test"]):
         raise ConfigError(
-            f"metrics={checked.choices.get('metrics', '?')}: a split of one image has no spread to "
+            f"metrics={','.join(measures)}: a split of one image has no spread to "
             "compare with; set dataset.val_size to 0 or to at least 2, or choose metrics=none"
         )
     check_budget(checked, model, steps_per_epoch=data.steps_per_epoch())

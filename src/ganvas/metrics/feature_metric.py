@@ -70,7 +70,7 @@ class FeatureMetric(Metric, ABC):
             real: whether they are real.
 
         Raises:
-            ValueError: if they are of another type, not finite, beyond [0, 1] or of another width.
+            ValueError: if they are of another type, shape or width, not finite, or beyond [0, 1].
         """
         vectors = images
         if self.features is not None:
@@ -119,6 +119,8 @@ class FeatureMetric(Metric, ABC):
         super()._sync_dist(dist_sync_fn, process_group)
 
     def _check_images(self, images: Tensor) -> None:
+        if images.dim() != len("BCHW"):
+            raise ValueError(f"images must be (B, C, H, W), got {tuple(images.shape)}")
         if images.dtype == torch.uint8:
             return
         if not (self.floats and images.is_floating_point()):
