@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from evaluation.subjects import InMemory, classifier, image_data, random_images, subject
 from ganvas.errors import DataError, GanvasWarning
 from ganvas.evaluation.reference import Reference
-from ganvas.evaluation.subject import Subject
+from ganvas.evaluation.subject import Options, Subject
 from ganvas.nn.extractor import Extractor
 from ganvas.nn.frozen import Frozen
 from models.tiny import vae
@@ -213,3 +213,34 @@ def test_of_two_processes_one_computes(tmp_path: Path) -> None:
         process.join(timeout=60)
     assert np.array_equal(*found)
     assert log.read_text().count("asked") == 3
+
+
+HELPED = """
+from torch import nn
+import {helper}
+
+class Net(nn.Module):
+    def forward(self, x):
+        return {helper}.FACTOR * x.flatten(1)
+"""
+
+
+def test_what_a_users_network_imports_changes_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code of the network is the same; only what it calls differs."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "helper_of_net.py").write_text("FACTOR = 1.0")
+    (tmp_path / "helped_net.py").write_text(HELPED.format(helper="helper_of_net"))
+    import helped_net  # type: ignore[import-not-found]
+    import helper_of_net  # type: ignore[import-not-found]
+
+    def key() -> str:
+        extractor = Extractor(Frozen(helped_net.Net()))
+        one = Subject(vae(), image_data(), split="test", options=Options(), extractor=extractor)
+        return one.reference().key
+
+    first = key()
+    assert key() == first
+    monkeypatch.setattr(helper_of_net, "FACTOR", 2.0)
+    assert key() != first

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from rich.console import Console
 
 from ganvas.engine.build import FACTS, build_data, model_class
 from ganvas.engine.check import check_plain
@@ -110,9 +111,11 @@ def _taken(
         RunError: if a value is NaN.
     """
     findings: dict[str, dict[str, Finding]] = {}
+    console = Console(stderr=True)  # shows nothing where it is no terminal
     for name, measure in measures.items():
         try:
-            findings[name] = take({name: measure}, subject)
+            with console.status(f"measuring {name} …"):
+                findings[name] = take({name: measure}, subject)
         except ValueError as error:
             if isinstance(error, GanvasError) and not isinstance(error, UnfitError):
                 raise

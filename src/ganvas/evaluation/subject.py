@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ganvas.data import ImageData
-from ganvas.errors import RunError
 from ganvas.evaluation.order import in_order
 from ganvas.evaluation.reference import Reference
 from ganvas.nn.extractor import Extractor, quantized, unit
@@ -89,7 +88,7 @@ class Subject:
         self.rank, self.world_size = rank, world_size
         self._extractor, self._cache_dir, self._prior = extractor, cache_dir, prior
         self.weights_dir = weights_dir
-        self._references: dict[Split, Reference] = {}
+        self._references: dict[tuple[Split, int], Reference] = {}
 
     @property
     def device(self) -> torch.device:
@@ -225,14 +224,9 @@ class Subject:
         """Images of the model as metrics see them: uint8, or floats where nothing is quantised.
 
         Raises:
-            RunError: if the model made NaN or infinite ones, which rounding would hide.
+            DataError: if the model made NaN or infinite ones.
         """
         low_high = self.model.value_range
-        if not images.isfinite().all():
-            raise RunError(
-                "the model makes NaN or infinite images, which can't be measured; its weights have "
-                "diverged, choose an earlier checkpoint"
-            )
         return quantized(images, low_high) if self.quantizes else unit(images, low_high)
 
     @property
@@ -269,12 +263,16 @@ class Subject:
         """
         split = split or self.reference_split
         num = min(self.num if num is None else num, self.data.counts[split])
-        return Reference(
-            f"{self.data.content(split, num=num)} quantized={self.quantizes}",
-            extractor=self.extractor,
-            images=lambda: self._real(split, num),
-            folder=None if self._cache_dir is None else Path(self._cache_dir) / "statistics",
-        )
+        if (split, num) not in self._references:
+            answers = self.extractor.answers(self.data.image_shape)
+            content = self.data.content(split, num=num)
+            self._references[split, num] = Reference(
+                f"{content} quantized={self.quantizes} answers={answers}",
+                extractor=self.extractor,
+                images=lambda: self._real(split, num),
+                folder=None if self._cache_dir is None else Path(self._cache_dir) / "statistics",
+            )
+        return self._references[split, num]
 
     def _real(self, split: Split, num: int) -> Iterator[Tensor]:
         """All ranks' images: who computes statistics computes them alone."""

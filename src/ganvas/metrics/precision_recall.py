@@ -27,7 +27,7 @@ class PrecisionRecall(FeatureMetric):
     """Precision, recall, density and coverage of fake images, as `overlap` defines them.
 
     Args:
-        k: a ball reaches to the k-th nearest neighbour.
+        k: a ball reaches to the k-th nearest neighbour; 5 as Naeem et al. take.
         metric: arguments of `FeatureMetric`: `features`, `keep_real`, …
 
     Raises:
@@ -36,7 +36,7 @@ class PrecisionRecall(FeatureMetric):
 
     higher_is_better = True
 
-    def __init__(self, *, k: int, **metric: Any) -> None:
+    def __init__(self, *, k: int = 5, **metric: Any) -> None:
         super().__init__(**metric)
         self.k = check_k(k)
 

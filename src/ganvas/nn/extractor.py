@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from ganvas.errors import ConfigError, DataError
 from ganvas.nn.frozen import Frozen, as_vectors
+from ganvas.nn.noise import keyed_normal
 from ganvas.protocols import Extracts, Transforms
-from ganvas.types import Features
+from ganvas.types import Features, ImageShape
 
 IMAGE_DIMS = 4
 PUBLISHED = ("ganvas", "torch", "torchvision", "torch_fidelity")
@@ -123,6 +124,19 @@ class Extractor(nn.Module):
         if (code := code_hash(inner)) is not None:
             found["code"] = code
         return found
+
+    @torch.no_grad()
+    def answers(self, image_shape: ImageShape) -> str | None:
+        """SHA-256 of the features of two fixed images, to the bit; None for a published network.
+
+        A user's own code may depend on more than the files that define its modules.
+        """
+        if code_hash(self.network.network) is None:
+            return None
+        noise = keyed_normal((2, *image_shape), 0, device="cpu").abs().clamp(max=1)
+        where = next((p.device for p in self.network.parameters()), noise.device)
+        vectors = self(noise.to(where)).vectors.cpu().contiguous()
+        return hashlib.sha256(vectors.numpy().data).hexdigest()
 
     def _weights_hash(self) -> str:
         """Kept until a weight is exchanged or changed in place."""
