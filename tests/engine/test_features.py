@@ -25,7 +25,7 @@ from ganvas.engine.check import check_build, check_overrides
 from ganvas.engine.classifier import WEIGHTS_DIR, train_classifier
 from ganvas.engine.features import classifier_weights, shipped_file
 from ganvas.engine.recipe import Trained
-from ganvas.errors import ConfigError
+from ganvas.errors import ConfigError, GanvasWarning
 from ganvas.nn.classifier import ConvClassifier
 
 NOTES = sorted(WEIGHTS_DIR.glob("*.json"))
@@ -194,7 +194,8 @@ def test_a_record_alone_is_no_classifier_and_weights_alone_neither(
     file.with_suffix(".json").unlink()
     assert read_tensors(file) is None
     file.with_suffix(".json").write_text("[]")
-    assert read_tensors(file) is None
+    with pytest.warns(GanvasWarning, match=r"damaged \(no JSON record\); it is made again"):
+        assert read_tensors(file) is None
 
 
 RACE = """
