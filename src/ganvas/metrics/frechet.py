@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganvas.metrics.feature_metric import FeatureMetric, check_finite
 
@@ -27,13 +27,8 @@ class FrechetDistance(FeatureMetric):
     unbiased (1 / (N − 1)). With few images the value is too large; compare at equal numbers only.
 
     Args:
-        features: from float images `(B, C, H, W)` in [0, 1] to `(B, D)`; None where `update` is
-            given features.
-        num_features: D; None for that of the first features.
-        keep_real: whether `reset` leaves the real images in.
-        floats: whether float images in [0, 1] are taken too, as they are.
         real: moments of the real images where they are known; then only fake ones are added.
-        metric: arguments of torchmetrics' `Metric`.
+        metric: arguments of `FeatureMetric`: `features`, `num_features`, `keep_real`, `floats`.
 
     Raises:
         ValueError: on `compute`, with fewer than two images of either kind; on `update`, see there,
@@ -45,23 +40,9 @@ class FrechetDistance(FeatureMetric):
     real_folded: list[Tensor]
     fake_folded: list[Tensor]
 
-    def __init__(
-        self,
-        *,
-        features: nn.Module | None = None,
-        num_features: int | None = None,
-        keep_real: bool = False,
-        floats: bool = False,
-        real: Moments | None = None,
-        **metric: Any,
-    ) -> None:
-        super().__init__(
-            features=features,
-            num_features=num_features if real is None else len(real.mean),
-            keep_real=keep_real,
-            floats=floats,
-            **metric,
-        )
+    def __init__(self, *, real: Moments | None = None, **metric: Any) -> None:
+        known = {} if real is None else {"num_features": len(real.mean)}
+        super().__init__(**{**metric, **known})
         self.known = None if real is None else real.with_root()
         for name in ("real_folded", "fake_folded"):
             self.add_state(name, [])

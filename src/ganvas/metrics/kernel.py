@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganvas.metrics.feature_metric import FeatureMetric, check_finite
 
@@ -35,15 +35,10 @@ class KernelDistance(FeatureMetric):
     All features are kept.
 
     Args:
-        features: from float images `(B, C, H, W)` in [0, 1] to `(B, D)`; None where `update` is
-            given features.
-        num_features: D; None for that of the first features.
-        keep_real: whether `reset` leaves the real images in.
-        floats: whether float images in [0, 1] are taken too, as they are.
         num_subsets: of the mean over random subsets; None for all pairs.
         subset_size: images of either kind in each subset.
         seed: of the subsets; over ranks they are others than on one, all pairs are the same.
-        metric: arguments of torchmetrics' `Metric`.
+        metric: arguments of `FeatureMetric`: `features`, `num_features`, `keep_real`, `floats`.
 
     Raises:
         ValueError: on `compute`, with fewer than two images of either kind, or than `subset_size`.
@@ -54,22 +49,12 @@ class KernelDistance(FeatureMetric):
     def __init__(
         self,
         *,
-        features: nn.Module | None = None,
-        num_features: int | None = None,
-        keep_real: bool = False,
-        floats: bool = False,
         num_subsets: int | None = None,
         subset_size: int = 1000,
         seed: int = 0,
         **metric: Any,
     ) -> None:
-        super().__init__(
-            features=features,
-            num_features=num_features,
-            keep_real=keep_real,
-            floats=floats,
-            **metric,
-        )
+        super().__init__(**metric)
         check_subsets(num_subsets, subset_size)
         self.num_subsets, self.subset_size, self.seed = num_subsets, subset_size, seed
 
