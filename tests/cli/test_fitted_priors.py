@@ -91,6 +91,13 @@ def test_other_weights_or_images_have_it_fitted_anew(ae_copy: Path) -> None:
     )
 
 
+def test_another_recipe_has_it_fitted_anew(ae_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sampled(ae_copy, "prior=gaussian")
+    assert sampled(ae_copy, "prior=gaussian").err == ""
+    monkeypatch.setattr("ganvas.engine.priors.RECIPE", 2)
+    assert "again, since the way it is fitted changed" in sampled(ae_copy, "prior=gaussian").err
+
+
 def test_a_damaged_file_is_made_again(ae_copy: Path) -> None:
     former = images(sampled(ae_copy, "prior=gmm"))
     file = ae_copy / "priors" / "gmm-10-best.safetensors"

@@ -190,6 +190,7 @@ def test_the_first_images_only() -> None:
     assert value(got) == pytest.approx(expected, abs=1e-5)
     protocol = got["mean_elbo"].protocol
     assert protocol["num_images"] == 13
+    assert protocol["codes_drawn_together"] == 50
     assert protocol["images"] == image_data().content("test", num=13)
     everything = found(model, num_images=1000)["mean_elbo"].protocol
     assert everything["num_images"] == 40
