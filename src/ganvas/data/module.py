@@ -17,7 +17,7 @@ from ganvas.data.binarization import check_binarizable, checked_binarization
 from ganvas.data.content import Decoded, ReadsTolerantly, combine, source_fingerprint
 from ganvas.data.factors import split_factors
 from ganvas.data.loader import BatchLoader, Images, Share, fits_on, pixel_hash
-from ganvas.data.options import checked_size, whole
+from ganvas.data.options import check_divisible, checked_size, whole
 from ganvas.data.order import permutation, share
 from ganvas.data.store import DECODE_VERSION, Store, StoredSplit, open_store
 from ganvas.errors import ConfigError, DataError
@@ -77,6 +77,7 @@ class ImageData:
         self._cache = None if cache_dir is None else Path(cache_dir).expanduser() / "datasets"
         self._store: Store | None = None
         self._members: dict[Split, Tensor | None] = {}
+        self._contents: dict[tuple[Split, int | None], str] = {}
         self._on_device: dict[tuple[StoredSplit, torch.device], tuple[Tensor, Tensor | None]] = {}
 
     @property
@@ -142,7 +143,7 @@ class ImageData:
             DataError: files missing or bad, or too few images.
             ConfigError: a batch that can't be shared among the ranks.
         """
-        self._divisible(self.batch_size, world_size)
+        check_divisible(self.batch_size, world_size)
         parse_augment(
             {"flip": self.augment.flip, "crop_padding": self.augment.crop_padding},
             side=min(self.image_shape[1:]),
@@ -199,7 +200,7 @@ class ImageData:
         size = self.batch_size if batch_size is None else whole("batch_size", batch_size, least=1)
         training = split == "train" and not in_order
         if training:
-            self._divisible(size, world_size)
+            check_divisible(size, world_size)
         target = torch.empty(0, device=device).device  # "cuda" becomes "cuda:0"
         return BatchLoader(
             self._images(split, device=target),
@@ -219,8 +220,10 @@ class ImageData:
 
     def content(self, split: Split, *, num: int | None = None) -> str:
         """Hash of the first `num` images of a split, as evaluation sees them; needs `prepare`."""
-        images = self._images(split, device=torch.device("cpu"))
-        return combine(pixel_hash(images, num=num), repr(self.binarization))
+        if (split, num) not in self._contents:  # asked for with each result
+            pixels = pixel_hash(self._images(split, device=torch.device("cpu")), num=num)
+            self._contents[split, num] = combine(pixels, repr(self.binarization))
+        return self._contents[split, num]
 
     def factors(self, split: Split) -> np.ndarray:
         """Known factors `(N, F)` of a split's images, in evaluation order; needs `prepare`."""
@@ -291,10 +294,3 @@ class ImageData:
                 None if labels is None else torch.from_numpy(labels).to(place),
             )
         return self._on_device[key]
-
-    def _divisible(self, size: int, world_size: int) -> None:
-        if size % world_size:
-            raise ConfigError(
-                f"dataset.batch_size: the global batch is shared by {world_size} ranks and must "
-                f"be a multiple of {world_size}, got {size}"
-            )

@@ -32,3 +32,12 @@ def checked_channels(value: int) -> int:
     if value not in (1, 3):
         raise ConfigError(f"dataset.source.channels: must be 1 or 3, got {value!r}")
     return value
+
+
+def check_divisible(batch_size: int, world_size: int) -> None:
+    """The global batch can be shared by the ranks, or a `ConfigError`."""
+    if batch_size % world_size:
+        raise ConfigError(
+            f"dataset.batch_size: the global batch is shared by {world_size} ranks and must be a "
+            f"multiple of {world_size}, got {batch_size}"
+        )
