@@ -18,6 +18,7 @@ FILES = sorted(SRC.rglob("*.py"))
 LAYERS = (
     ("cli", "hydra_plugins"),
     ("engine", "sweep", "report"),
+    ("latent",),
     ("evaluation",),
     ("models", "data", "callbacks", "tracking"),
     ("metrics",),

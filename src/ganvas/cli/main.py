@@ -26,8 +26,10 @@ ganvas: config-driven experiments with autoencoders, VAEs and GANs
   ganvas train init_from=RUN …          begin with RUN's weights
   ganvas sample RUN [n=64 seed=0 y=CLASS truncation=T prior=gmm format=grid|png|npz]
   ganvas evaluate RUN [split=test checkpoint=best prior=gmm]
+  ganvas latent RUN tool=NAME [images=[0,7,cat.png] seed=0 log=true]
+                                        a picture, e.g. of codes between two images
   ganvas classifier [dataset=mnist]     train the classifier that serves as features
-  ganvas list models|datasets|losses|penalties|networks|likelihoods|corruptions|experiments
+  ganvas list models|datasets|losses|penalties|networks|likelihoods|tools|experiments|…
   ganvas version
 
 RUN is a run's folder. Every key: ganvas train --cfg job.
@@ -45,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "train": _train,
         "sample": _sample,
         "evaluate": _evaluate,
+        "latent": _latent,
         "classifier": _classifier,
         "list": _list,
         "version": _version,
@@ -146,6 +149,23 @@ def _evaluate(arguments: list[str]) -> int:
     for reason in dict.fromkeys(unfit.values()):
         names = ", ".join(name for name, why in unfit.items() if why == reason)
         print(f"(left out: {names}: {reason})")
+    return EXIT_OK
+
+
+def _latent(arguments: list[str]) -> int:
+    from ganvas.engine.command import command_settings
+    from ganvas.engine.settings import LatentSettings
+
+    run, overrides = _run_command(arguments, command="latent")
+    settings = command_settings(LatentSettings, "latent", run, overrides)
+    from ganvas.engine.latent import draw
+
+    made = draw(settings, command=overrides)
+    width = max(map(len, made.values), default=0)
+    for name, value in made.values.items():
+        print(f"{name:<{width}}  {f'{value:.6g}' if isinstance(value, float) else value}")
+    for file in filter(None, (made.path, made.animation)):
+        print(file)
     return EXIT_OK
 
 

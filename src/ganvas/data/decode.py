@@ -137,12 +137,24 @@ def read_image(path: Path, *, fit: Fit) -> np.ndarray:
     Raises:
         DataError: unreadable, truncated, or smaller than the crop.
     """
+    remedy = "mend or remove the file, or set dataset.on_error=skip"
+    with opened_image(path, remedy=remedy) as image:
+        return image_to_array(image, fit=fit)
+
+
+@contextmanager
+def opened_image(path: Path, *, remedy: str) -> Iterator[PILImage.Image]:
+    """The image in a file; errors on the way, and while it is worked on, name the file.
+
+    Raises:
+        DataError: unreadable or truncated, with the remedy.
+    """
     from PIL import Image
 
     try:
         with Image.open(path) as opened:
             opened.load()
-            return image_to_array(opened, fit=fit)
+            yield opened
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except (
@@ -154,10 +166,7 @@ def read_image(path: Path, *, fit: Fit) -> np.ndarray:
         zlib.error,
         Image.DecompressionBombError,
     ) as error:
-        raise DataError(
-            f"{path}: not a readable image ({error}); "
-            "mend or remove the file, or set dataset.on_error=skip"
-        ) from error
+        raise DataError(f"{path}: not a readable image ({error}); {remedy}") from error
 
 
 def image_to_array(image: PILImage.Image, *, fit: Fit) -> np.ndarray:

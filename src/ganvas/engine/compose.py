@@ -187,8 +187,8 @@ def _explain(
         return f"{match[1]}={match[2]}: several values need -m, which trains one run for each" + (
             "" if single else f"; a list is written {match[1]}=[{match[2]}]"
         )
-    if text.startswith("Config group override must be"):
-        return _group_value(overrides)
+    if text.startswith(("Config group override must be", "You must specify '")):
+        return _group_value(overrides, text, search)
     if match := re.search(r"Could not override '([^']*)'", text):
         return _refused_override(match[1], error, overrides, name, search)
     if match := re.search(r"Could not (?:find|load) '([^']+)/([^'/]*)'", text):
@@ -198,8 +198,11 @@ def _explain(
     return _first_line(error)
 
 
-def _group_value(overrides: list[str]) -> str:
-    """`loss=null` and `trainer=3`: a group is chosen by an option's name."""
+def _group_value(overrides: list[str], text: str, search: Sequence[str | Path]) -> str:
+    """`loss=null` and `trainer=3`: a group is chosen by an option's name; or one is missing."""
+    if match := re.match(r"You must specify '([\w/]+)'", text):
+        known = options(match[1], search=search)
+        return f"{match[1]}: a choice is required; there are: {', '.join(known)}"
     if any(override.startswith("=") for override in overrides):
         return "`=`: a key is missing before the equals sign"
     for override in overrides:

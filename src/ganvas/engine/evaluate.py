@@ -14,7 +14,6 @@ import torch
 from rich.console import Console
 
 from ganvas.engine.build import FACTS, build_data, model_class
-from ganvas.engine.check import check_plain
 from ganvas.engine.checkpoint_files import checkpoint_path
 from ganvas.engine.measures import build_measures, extractor_for, fault_of, options_of
 from ganvas.engine.priors import build_prior, check_prior, own_or_source
@@ -135,11 +134,10 @@ def _taken(
 
 def _checked(folder: Path, settings: EvaluateSettings) -> Checked:
     """The run's config with the folders of this machine; the command's nodes are good, too."""
-    checked = read_checked(folder, trust=settings.trust)
-    config = _with_paths(checked.config, settings)
+    checked = read_checked(folder, trust=settings.trust, paths=settings.paths)
     check_node(settings.metrics, key="metrics", trust=checked.trust)
     check_node(settings.features, key="features", trust=checked.trust, given=FACTS)
-    return check_plain(config, choices=checked.choices, trust=settings.trust)
+    return checked
 
 
 def names_measures(overrides: Sequence[str]) -> bool:
@@ -227,23 +225,6 @@ def _ranks() -> Iterator[tuple[int, int]]:
         yield global_rank(), world_size
     finally:
         torch.distributed.destroy_process_group()
-
-
-def _with_paths(config: dict[str, Any], settings: EvaluateSettings) -> dict[str, Any]:
-    """The run's config with the folders of this machine."""
-    paths = dict(config["paths"])
-    given = {k: v for k, v in settings.paths.model_dump().items() if v is not None}
-    if not given:
-        return config
-    given = {k: str(Path(v).expanduser().absolute()) for k, v in given.items()}
-    former = paths["data_dir"]
-
-    def moved(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {k: moved(v) for k, v in node.items()}
-        return given.get("data_dir", node) if node == former else node
-
-    return {**config, "paths": {**paths, **given}, "dataset": moved(config["dataset"])}
 
 
 def _provenance(checked: Any, checkpoint: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ GROUPS = {
     "features": "features",
     "metrics": "metrics",
     "priors": "prior",
+    "tools": "tool",
     "corruptions": "corruption",
     "generator_conditions": "generator_condition",
     "critic_conditions": "critic_condition",

@@ -113,20 +113,32 @@ def extractor_for(
     paths: Paths,
     trust: Sequence[str],
 ) -> Extractor | None:
-    """The network of `features`, frozen, or the one that the data call for; None if none is needed.
+    """The network of `features`, frozen; None if none is needed. See `chosen_extractor`."""
+    if not any(measure.needs_features for measure in measures.values()):
+        return None
+    return chosen_extractor(settings.features, data, layer=settings.layer, paths=paths, trust=trust)
+
+
+def chosen_extractor(
+    node: Mapping[str, Any],
+    data: ImageData,
+    *,
+    layer: str | None = None,
+    paths: Paths,
+    trust: Sequence[str],
+) -> Extractor:
+    """The network of the `features` group, frozen, or for {} the one that the data call for.
 
     Raises:
         ConfigError: if it is no network, or has no such layer.
     """
-    if not any(measure.needs_features for measure in measures.values()):
-        return None
-    node = settings.features or default_features(data)
+    node = node or default_features(data)
     target = locate(node.get("_target_", ""), key="features._target_", trust=trust)
     given = facts_for(target, data, stated=node)
     build = partial(instantiate, {**node, **given, "_partial_": False})
     arguments = {k: v for k, v in node.items() if k not in INSTANTIATE_KEYS}
     try:
-        return build_extractor(build, data, layer=settings.layer, paths=paths, arguments=arguments)
+        return build_extractor(build, data, layer=layer, paths=paths, arguments=arguments)
     except ConfigError:
         raise
     except ValueError as error:

@@ -15,9 +15,9 @@ from ganvas.engine.check import check_plain
 from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
 from ganvas.engine.compose import compose, resolve
 from ganvas.engine.priors import build_prior, code_source
-from ganvas.engine.view import ModelView
 from ganvas.errors import ConfigError, GanvasWarning, RunError
 from ganvas.evaluation.result import Result
+from ganvas.models.view import ModelView
 from ganvas.tracking.files import read_run_json
 from ganvas.tracking.tables import metrics_frame
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ganvas.data import ImageData
+    from ganvas.engine.run_tools import Latent
+    from ganvas.engine.settings import OptionalPaths
     from ganvas.evaluation.priors import CodeSource
     from ganvas.models.base import GenerativeModule
 
@@ -46,9 +48,17 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def read_checked(folder: Path, *, trust: Sequence[str]) -> Checked:
-    """A run's frozen config, checked again: its `_target_`s are trusted no more than typed ones."""
-    config = read_config(folder)
+def read_checked(
+    folder: Path, *, trust: Sequence[str], paths: OptionalPaths | None = None
+) -> Checked:
+    """A run's frozen config, checked again: its `_target_`s are trusted no more than typed ones.
+
+    Args:
+        folder: of the run.
+        trust: trusted modules.
+        paths: folders of this machine, in the place of the run's own.
+    """
+    config = _with_paths(read_config(folder), paths)
     if "_target_" in (config.get("metrics") or {}):
         config["metrics"] = None  # of an earlier version; only training would have used it
     choices = read_run_json(folder).get("choices") or {}
@@ -56,6 +66,23 @@ def read_checked(folder: Path, *, trust: Sequence[str]) -> Checked:
         return check_plain(config, choices=choices, trust=trust)
     except ConfigError as error:
         raise ConfigError(f"{folder / 'config.yaml'} can't be used:\n{error}") from error
+
+
+def _with_paths(config: dict[str, Any], changed: OptionalPaths | None) -> dict[str, Any]:
+    """The config with other folders."""
+    given = {} if changed is None else changed.model_dump(exclude_none=True)
+    if not given:
+        return config
+    given = {k: str(Path(v).expanduser().absolute()) for k, v in given.items()}
+    paths = dict(config["paths"])
+    former = paths["data_dir"]
+
+    def moved(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {k: moved(v) for k, v in node.items()}
+        return given.get("data_dir", node) if node == former else node
+
+    return {**config, "paths": {**paths, **given}, "dataset": moved(config["dataset"])}
 
 
 def pick_device(accelerator: str) -> torch.device:
@@ -131,6 +158,13 @@ class Run:
         data = build_data(read_checked(self.path, trust=self._trust))
         data.prepare()
         return data
+
+    @property
+    def latent(self) -> Latent:
+        """Pictures of what the model has learnt: `run.latent.interpolate(images=[0, 7])`."""
+        from ganvas.engine.run_tools import Latent
+
+        return Latent(self.path, trust=self._trust)
 
     def prior(self, kind: str = "gmm", *, checkpoint: str = "best", **options: Any) -> CodeSource:
         """What draws codes for `sample(num, noise=…)`: `codes(num, seed=…)`.

@@ -14,9 +14,9 @@ from ganvas.engine.checkpoint_files import checkpoint_path
 from ganvas.engine.priors import build_prior, code_source
 from ganvas.engine.runs import Run, load_run, pick_device
 from ganvas.engine.settings import SampleSettings
-from ganvas.engine.view import ModelView, cut
 from ganvas.errors import RunError
 from ganvas.evaluation.priors import NormalPrior, OwnPrior, Prior
+from ganvas.models.view import ModelView, cut
 from ganvas.protocols import Conditional
 
 BATCH = 256

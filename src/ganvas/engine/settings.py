@@ -172,6 +172,19 @@ def _classes(value: Any) -> Any:
     return value
 
 
+def _images(value: Any) -> Any:
+    """Positions and files, `random`, or null; a single one stands for a list of one."""
+    items = value if isinstance(value, list) else [value]
+    if value is None or value == "random":
+        return value
+    if not all(type(item) in (int, str) for item in items):
+        raise ValueError(
+            "must be a list of positions in the split, files and folders, e.g. [0,7,cat.png], or "
+            f"random, or null, got {value!r}"
+        )
+    return items
+
+
 class SampleSettings(Section):
     """`conf/sample.yaml`."""
 
@@ -185,6 +198,27 @@ class SampleSettings(Section):
     format: Literal["grid", "png", "npz"]
     out: str | None
     accelerator: Literal["auto", "cpu", "gpu"]
+    full_error: bool
+    trust: list[str]
+
+
+class LatentSettings(Section):
+    """`conf/latent.yaml`."""
+
+    run: str
+    tool: dict[str, Any]
+    prior: dict[str, Any]
+    features: dict[str, Any]
+    checkpoint: str
+    images: Annotated[list[int | str] | Literal["random"] | None, BeforeValidator(_images)]
+    split: Literal["train", "val", "test"]
+    y: Annotated[int | list[int] | None, BeforeValidator(_classes)]
+    invert: bool
+    seed: Seed
+    out: str | None
+    log: bool
+    accelerator: Literal["auto", "cpu", "gpu"]
+    paths: OptionalPaths
     full_error: bool
     trust: list[str]
 

@@ -27,7 +27,17 @@ from ganvas.errors import ConfigError
 
 OUR_PACKAGES = tuple(
     f"ganvas.{name}."
-    for name in ("nn", "losses", "data", "metrics", "models", "callbacks", "evaluation", "tracking")
+    for name in (
+        "nn",
+        "losses",
+        "data",
+        "metrics",
+        "models",
+        "callbacks",
+        "evaluation",
+        "latent",
+        "tracking",
+    )
 )
 INSTANTIATE_KEYS = frozenset({"_target_", "_partial_", "_recursive_", "_convert_"})
 

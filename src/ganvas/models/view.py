@@ -10,10 +10,18 @@ from torch import Tensor
 
 from ganvas.errors import RunError
 from ganvas.nn.noise import truncated
-from ganvas.protocols import Conditional, Decodes, Encodes, Reconstructs, Samples
+from ganvas.protocols import (
+    Conditional,
+    Decodes,
+    Encodes,
+    HasPosterior,
+    Reconstructs,
+    Samples,
+)
 
 if TYPE_CHECKING:
     from ganvas.models.base import GenerativeModule
+    from ganvas.types import GaussianPosterior
 
 
 class ModelView:
@@ -103,6 +111,15 @@ class ModelView:
         """
         self._require(Encodes, "encode", "choose a model with an encoder")
         return self.module.encode(self._from_unit(x), **self._labels(y))  # type: ignore[operator]
+
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> GaussianPosterior:
+        """Images `(B, C, H, W)` in [0, 1] to q(z|x), mu and log_var `(B, Z)`; `y` as in `encode`.
+
+        Raises:
+            RunError: if the model has no q(z|x), or labels are missing or not taken.
+        """
+        self._require(HasPosterior, "infer q(z|x)", "choose a VAE")
+        return self.module.posterior(self._from_unit(x), **self._labels(y))  # type: ignore[operator]
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Codes `(B, Z)` to images `(B, C, H, W)` in [0, 1]; `y` `(B,)` for a conditional model.

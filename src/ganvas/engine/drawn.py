@@ -1,0 +1,143 @@
+"""A drawing on disk: the picture, its animation, and the text that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+from PIL import Image
+from torch import Tensor
+
+from ganvas.data.tensor_file import write_whole
+from ganvas.errors import RunError
+from ganvas.tracking.files import read_run_json
+
+if TYPE_CHECKING:
+    from ganvas.engine.latent import Bench
+    from ganvas.latent.sheet import Picture
+    from ganvas.latent.tool import Drawing
+
+NOT_IN_NAMES = {"run", "images", "out", "log", "accelerator", "paths", "full_error", "trust"}
+"""Settings that have no part in a picture, or are seen in the names of its inputs."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A picture on disk, and what it shows.
+
+    Attributes:
+        path: of the PNG; the text is beside it, with the suffix `.yaml`.
+        animation: the GIF, where the tool makes one.
+        values: what was measured on the way, by name.
+        tensors: what the picture shows, by name.
+        pixels: of the picture, uint8 `(H, W, 3)`.
+    """
+
+    path: Path
+    animation: Path | None
+    values: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    pixels: np.ndarray
+
+    def _repr_png_(self) -> bytes:
+        """Notebooks show the picture."""
+        return self.path.read_bytes()
+
+
+def write(bench: Bench, drawing: Drawing, *, command: Sequence[str]) -> Made:
+    """Picture, animation and text; each whole or not at all.
+
+    Args:
+        bench: the run.
+        drawing: of the tool.
+        command: the overrides, for the text.
+
+    Raises:
+        RunError: if they can't be written.
+    """
+    footer = _footer(bench, drawing)
+    text = _text(bench, drawing, command=command)
+    out = _out(bench, text)
+    pixels = drawing.picture.render(footer)
+    files = {out: _png(pixels), out.with_suffix(".yaml"): _yaml(text)}
+    animation = out.with_suffix(".gif") if drawing.frames else None
+    if animation is not None:
+        files[animation] = _gif(drawing.frames, footer, seconds=drawing.seconds)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for file, content in files.items():
+            write_whole(file, content)
+    except OSError as error:
+        raise RunError(f"out={out}: can't be written ({error.strerror}); choose another") from error
+    return Made(out, animation, drawing.values, drawing.tensors, pixels)
+
+
+def _footer(bench: Bench, drawing: Drawing) -> list[str]:
+    """The small print: whose picture this is, and what became of the images."""
+    run = f"{read_run_json(bench.folder)['name']}/{bench.folder.name}"
+    weights = [] if bench.step is None else [f"{bench.checkpoint.name} (step {bench.step})"]
+    return [" · ".join([run, *weights, f"seed {bench.settings.seed}"]), *drawing.notes]
+
+
+def _text(bench: Bench, drawing: Drawing, *, command: Sequence[str]) -> dict[str, Any]:
+    """What is written beside the picture: seeds, inputs, checkpoint, and how to make it again."""
+    settings, checkpoint = bench.settings, None
+    if bench.step is not None:
+        content = bench.checkpoint.read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        checkpoint = {"file": bench.checkpoint.name, "step": bench.step, "sha256": sha256}
+    return {
+        "command": shlex.join(["ganvas", "latent", str(bench.folder), *command]),
+        "run": bench.folder.name,
+        "checkpoint": checkpoint,
+        **{
+            k: v for k, v in settings.model_dump().items() if k not in {*NOT_IN_NAMES, "checkpoint"}
+        },
+        "inputs": list(drawing.inputs),
+        "notes": list(drawing.notes),
+        "values": dict(drawing.values),
+    }
+
+
+def _out(bench: Bench, text: Mapping[str, Any]) -> Path:
+    """The PNG: as asked for, or named by the tool, the checkpoint and a digest of all options.
+
+    Raises:
+        RunError: if `out` is of another type.
+    """
+    if bench.settings.out:
+        out = Path(bench.settings.out).expanduser()
+        if out.suffix.lower() != ".png":
+            raise RunError(f"out={out}: must end in .png")
+        return out
+    kept = {key: value for key, value in text.items() if key not in ("command", "values")}
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
+    weights = [] if bench.step is None else [bench.checkpoint.stem]
+    return bench.folder / "latent" / ("-".join([bench.tool.name, *weights, digest[:8]]) + ".png")
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _yaml(text: Mapping[str, Any]) -> bytes:
+    return yaml.safe_dump(dict(text), sort_keys=False, allow_unicode=True, width=100).encode()
+
+
+def _gif(frames: Sequence[Picture], footer: Sequence[str], *, seconds: float) -> bytes:
+    """The frames in an endless loop."""
+    first, *rest = [Image.fromarray(frame.render(footer)) for frame in frames]
+    buffer = BytesIO()
+    duration = round(1000 * seconds)
+    first.save(buffer, "gif", save_all=True, append_images=rest, duration=duration, loop=0)
+    return buffer.getvalue()

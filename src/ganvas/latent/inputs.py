@@ -1,0 +1,161 @@
+"""The images that a user names: positions in a split, files, folders, Pillow images, tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ganvas.data.given import given_images, split_images, transform_words
+from ganvas.data.sources.folder import SUFFIXES
+from ganvas.errors import DataError, RunError
+from ganvas.protocols import Conditional
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ganvas.data import ImageData
+    from ganvas.latent.scene import Request
+    from ganvas.types import Split
+
+    Given = int | str | Path | Image | Tensor
+else:
+    Given = Any
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Images to work on.
+
+    Attributes:
+        x: `(N, C, H, W)` in [0, 1].
+        y: labels `(N,)`; −1 where there is none, or None where none has any.
+        names: of each, such as "test 7" or a file's.
+        notes: how files became these images, for a reader of the picture.
+    """
+
+    x: Tensor
+    y: Tensor | None
+    names: Sequence[str]
+    notes: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def given(self, model: object) -> Tensor | None:
+        """Labels `(N,)` where the model is conditional; else None.
+
+        Raises:
+            RunError: if an image has none.
+        """
+        if not isinstance(model, Conditional):
+            return None
+        if self.y is None or bool((self.y < 0).any()):
+            raise RunError(
+                f"y: {type(model).__name__} is conditional, and given images have no class; name "
+                "it, e.g. y=3, or y=[3,5] for one after another"
+            )
+        return self.y
+
+    def caption(self, index: int) -> str:
+        """The name, and the class where one is known."""
+        if self.y is None or self.y[index] < 0:
+            return self.names[index]
+        return f"{self.names[index]} (class {int(self.y[index])})"
+
+
+def chosen_images(data: ImageData, request: Request, *, num: int | None) -> Inputs:
+    """The images of a request; the first `num` of its split (None for all) where it names none.
+
+    Raises:
+        RunError: images that don't exist, or tensors of another shape.
+        DataError: a file that can't be read.
+    """
+    if request.images is None:
+        there = data.counts[request.split]
+        positions = list(range(there if num is None else min(num, there)))
+        return _of_split(data, request.split, positions)
+    assert request.images != "random"
+    items = [part for item in request.images for part in _expanded(item)]
+    if not items:
+        raise RunError("images: must name at least one image, got []; leave images out for others")
+    if all(isinstance(item, int) for item in items):
+        return _of_split(data, request.split, [item for item in items if isinstance(item, int)])
+    return _joined([_one(data, item, request, number=i) for i, item in enumerate(items)])
+
+
+def _expanded(item: Given) -> list[Given]:
+    """A folder's images in the order of their names, a batch's one by one; others as they are."""
+    if isinstance(item, Tensor) and item.ndim == 4:  # noqa: PLR2004
+        return list(item)
+    if not isinstance(item, str | Path):
+        return [item]
+    path = Path(item).expanduser()
+    if not path.exists():
+        raise RunError(
+            f"images: no such file or folder, got {str(item)!r}; name files, folders, or "
+            "positions in the split, e.g. images=[0,7,cat.png]"
+        )
+    if not path.is_dir():
+        return [path]
+    files = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES)
+    if not files:
+        raise RunError(f"images: {path} holds no image ({', '.join(SUFFIXES)}); name another")
+    return list(files)
+
+
+def _of_split(data: ImageData, split: Split, positions: Sequence[int]) -> Inputs:
+    """Images by position."""
+    there = data.counts[split]
+    for position in positions:
+        if isinstance(position, bool) or not 0 <= position < there:
+            raise RunError(
+                f"images: positions in split={split} go from 0 to {there - 1}, got {position}"
+            )
+    if not positions:
+        raise RunError(f"split={split}: {data.name} has no such images; choose another split")
+    x, y = split_images(data, split, positions)
+    return Inputs(x, y, [f"{split} {position}" for position in positions])
+
+
+def _one(data: ImageData, item: Given, request: Request, *, number: int) -> Inputs:
+    """One image of any kind."""
+    if isinstance(item, int):
+        return _of_split(data, request.split, [item])
+    if isinstance(item, Tensor):
+        return Inputs(_checked(item, data)[None], None, [f"image {number}"])
+    item = Path(item) if isinstance(item, str) else item
+    x = given_images([item], data=data, invert=request.invert)
+    words = transform_words(data, invert=request.invert)
+    name = item.name if isinstance(item, Path) else f"image {number}"
+    return Inputs(x, None, [name], [f"given images: {words}"])
+
+
+def _checked(image: Tensor, data: ImageData) -> Tensor:
+    """A tensor is an image of the data's shape in [0, 1]."""
+    if tuple(image.shape) != tuple(data.image_shape):
+        raise RunError(
+            f"images: a tensor must be an image {tuple(data.image_shape)}, or several of them, "
+            f"got {tuple(image.shape)}"
+        )
+    image = image.detach().float().cpu()
+    if not (image.min() >= 0 and image.max() <= 1):
+        raise DataError(
+            f"images: a tensor must have values in [0, 1], got [{image.min():g}, {image.max():g}]"
+        )
+    return image
+
+
+def _joined(parts: Sequence[Inputs]) -> Inputs:
+    """One after another."""
+    none = torch.tensor([-1])
+    return Inputs(
+        torch.cat([part.x for part in parts]),
+        torch.cat([none if part.y is None else part.y for part in parts]),
+        [name for part in parts for name in part.names],
+        list(dict.fromkeys(note for part in parts for note in part.notes)),
+    )

@@ -1,0 +1,237 @@
+"""What a tool sees: the model, the images that were given, and the run's data, each when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from ganvas.errors import RunError
+from ganvas.latent.inputs import Given, Inputs, chosen_images
+from ganvas.protocols import Encodes, labels_for
+
+if TYPE_CHECKING:
+    from ganvas.data import ImageData
+    from ganvas.evaluation.priors import CodeSource
+    from ganvas.evaluation.subject import Subject
+    from ganvas.models.view import ModelView
+    from ganvas.types import Batch, Split
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user may give to any tool.
+
+    Attributes:
+        images: positions in the split, files, folders, Pillow images or tensors; "random" for
+            codes drawn from the prior; None where the tool shall choose.
+        split: where positions are looked up.
+        y: of given files and random codes of a conditional model: a class, or several in turn.
+        invert: swap dark and bright of given files.
+        seed: of all that is drawn.
+    """
+
+    images: Sequence[Given] | Literal["random"] | None = None
+    split: Split = "test"
+    y: int | Sequence[int] | None = None
+    invert: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Where a tool begins in latent space.
+
+    Attributes:
+        z: codes `(N, Z)`, on the model's device.
+        y: labels `(N,)` that a conditional model decodes them with; None for others.
+        names: of each, with the class where it is known.
+        inputs: the images that they were encoded from; None for random ones.
+    """
+
+    z: Tensor
+    y: Tensor | None
+    names: Sequence[str]
+    inputs: Inputs | None
+
+    @property
+    def notes(self) -> list[str]:
+        """What became of the images."""
+        return [] if self.inputs is None else list(self.inputs.notes)
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """Codes `(N, Z)` of a split's images, their labels `(N,)` or None; on the CPU, in order."""
+
+    z: Tensor
+    y: Tensor | None
+
+
+class Scene:
+    """A trained model and what is around it; whatever a tool does not ask for is not loaded.
+
+    Args:
+        folder: of the run.
+        request: of the user.
+        load_view: gives the model.
+        load_data: gives the run's images, prepared.
+        load_codes: gives what draws random codes for the model.
+        load_subject: gives the model as evaluation sees it, with features.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        request: Request,
+        *,
+        load_view: Callable[[], ModelView],
+        load_data: Callable[[], ImageData],
+        load_codes: Callable[[], CodeSource],
+        load_subject: Callable[[], Subject],
+    ) -> None:
+        self.folder, self.request = folder, request
+        self._load_view, self._load_data = load_view, load_data
+        self._load_codes, self._load_subject = load_codes, load_subject
+
+    @cached_property
+    def view(self) -> ModelView:
+        """The model: images in [0, 1] to codes and back, in evaluation mode."""
+        return self._load_view()
+
+    @cached_property
+    def data(self) -> ImageData:
+        """The run's images."""
+        return self._load_data()
+
+    @cached_property
+    def subject(self) -> Subject:
+        """For loops over a split: `batches`, `collect`, and features where a tool needs them."""
+        return self._load_subject()
+
+    @property
+    def seed(self) -> int:
+        """Of all that is drawn."""
+        return self.request.seed
+
+    @property
+    def is_random(self) -> bool:
+        """Whether codes are drawn, since they were asked for or the model has no encoder."""
+        if self.request.images is None:
+            return not isinstance(self.view.module, Encodes)
+        return self.request.images == "random"
+
+    def inputs(self, num: int | None, *, least: int = 1) -> Inputs:
+        """The given images, or the first ones of the split.
+
+        Args:
+            num: so many of the split where none were given; None for all.
+            least: that the tool needs.
+
+        Raises:
+            RunError: fewer images than that, or images that don't exist.
+            DataError: a file that can't be read.
+        """
+        if self.request.images == "random":
+            raise RunError("images=random: this tool works on images; name some, e.g. images=[0,1]")
+        found = chosen_images(self.data, self.request, num=num)
+        if len(found) < least:
+            raise RunError(
+                f"images: at least {least} are needed, got {len(found)}; name more, "
+                f"e.g. images=[{','.join(map(str, range(least)))}]"
+            )
+        return self._labelled(found)
+
+    def codes(self, num: int, *, least: int = 1) -> Codes:
+        """Codes of the given images, or random ones: asked for, or for want of an encoder.
+
+        Args:
+            num: so many where no images were given.
+            least: that the tool needs.
+
+        Raises:
+            RunError: as in `inputs`; or the model can't encode the images that were given.
+        """
+        if self.is_random:
+            num = max(num, least)
+            z = self._load_codes().codes(num, seed=self.seed).to(self.view.module.device)
+            y = self.view.class_labels(num, self._classes)
+            return Codes(z, y, [f"noise {i}" for i in range(num)], None)
+        if not isinstance(self.view.module, Encodes):
+            raise RunError(
+                f"images: {type(self.view.module).__name__} has no encoder, so that images have no "
+                "codes; choose images=random, or tool=project to search for one"
+            )
+        found = self.inputs(num, least=least)
+        y = found.given(self.view.module)
+        with torch.no_grad():
+            parts = [self.view.encode(found.x[i], _at(y, i)) for i in _blocks(len(found))]
+        captions = [found.caption(i) for i in range(len(found))]
+        return Codes(torch.cat(parts), y, captions, found)
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Codes `(N, Z)` to images `(N, C, H, W)` in [0, 1] on the CPU; `y` as `Codes` has it.
+
+        Raises:
+            RunError: if the model makes NaN.
+        """
+        with torch.no_grad():
+            images = torch.cat([self.view.decode(z[i], _at(y, i)).cpu() for i in _blocks(len(z))])
+        if not images.isfinite().all():
+            raise RunError(
+                "the model makes NaN or infinite images; its weights have diverged, choose an "
+                "earlier checkpoint"
+            )
+        return images
+
+    def reconstruct(self, found: Inputs) -> Tensor:
+        """Reconstructions `(N, C, H, W)` in [0, 1] of given images, on the CPU."""
+        y = found.given(self.view.module)
+        with torch.no_grad():
+            parts = [self.view.reconstruct(found.x[i], _at(y, i)) for i in _blocks(len(found))]
+        return torch.cat(parts).cpu()
+
+    def encodings(self, split: Split | None = None, *, num: int | None = None) -> Encodings:
+        """Codes of the first `num` images of a split, all where None, with their labels.
+
+        Args:
+            split: that of the request where None.
+            num: how many.
+        """
+        model = self.view.module
+        assert isinstance(model, Encodes)
+
+        def encode(batch: Batch) -> dict[str, Tensor]:
+            labels = {} if batch.y is None else {"y": batch.y}
+            return {"z": model.encode(batch.x, **labels_for(model, batch.y)), **labels}
+
+        batches = self.subject.batches(split or self.request.split, num=num)
+        found = self.subject.collect(encode, batches)
+        return Encodings(found["z"], found.get("y"))
+
+    @property
+    def _classes(self) -> int | list[int] | None:
+        y = self.request.y
+        return y if y is None or isinstance(y, int) else list(y)
+
+    def _labelled(self, found: Inputs) -> Inputs:
+        """Inputs with the labels that were given for them, in turn, for a conditional model."""
+        if self.request.y is None:
+            return found
+        return replace(found, y=self.view.class_labels(len(found), self._classes))
+
+
+def _blocks(num: int) -> Iterator[slice]:
+    """So many images or codes in parts that fit into memory."""
+    return (slice(i, i + BATCH) for i in range(0, num, BATCH))
+
+
+def _at(y: Tensor | None, part: slice) -> Tensor | None:
+    return None if y is None else y[part]
