@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from ganvas.latent.sheet import Picture
     from ganvas.latent.tool import Drawing
 
-NOT_IN_NAMES = {"run", "images", "out", "log", "accelerator", "paths", "full_error", "trust"}
-"""Settings that have no part in a picture, or are seen in the names of its inputs."""
+SAID_ELSEWHERE = {
+    *("run", "checkpoint", "images"),
+    *("out", "log", "accelerator", "paths", "full_error", "trust"),
+}
+"""Settings that the text says in other words, and those that have no part in a picture."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,7 @@ def _text(bench: Bench, drawing: Drawing, *, command: Sequence[str]) -> dict[str
         "command": shlex.join(["ganvas", "latent", str(bench.folder), *command]),
         "run": bench.folder.name,
         "checkpoint": checkpoint,
-        **{
-            k: v for k, v in settings.model_dump().items() if k not in {*NOT_IN_NAMES, "checkpoint"}
-        },
+        **settings.model_dump(exclude=SAID_ELSEWHERE),
         "inputs": list(drawing.inputs),
         "notes": list(drawing.notes),
         "values": dict(drawing.values),

@@ -60,15 +60,15 @@ class Latent:
             whole = key in top and key not in ("tool", "run")
             name = key if whole else f"tool.{key}"
             typed.append(f"{name}={value if key in groups else _as_override(value)}")
-        if isinstance(images, str) and images == "random":
-            typed.append("images=random")
+        items = images if isinstance(images, list | tuple) else [images]
+        if all(isinstance(item, int | str | Path) for item in items):  # they can be written down
+            typed.append(f"images={_as_override(images)}")
             images = None
-        elif images is not None and not isinstance(images, list | tuple):
-            images = [images]
+        given = None if images is None else list(items)
         settings = command_settings(LatentSettings, "latent", str(self._folder), typed)
         settings = settings.model_copy(update={"trust": [*settings.trust, *self._trust]})
         with plain_notices():
-            return draw(settings, given=images, command=typed)
+            return draw(settings, given=given, command=typed)
 
 
 def _as_override(value: Any) -> str:
