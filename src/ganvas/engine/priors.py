@@ -31,6 +31,7 @@ from ganvas.evaluation.priors import (
     OwnPrior,
     Prior,
     encodings,
+    unfittable,
 )
 from ganvas.nn.extractor import weights_hash
 from ganvas.protocols import Samples
@@ -88,6 +89,8 @@ def check_prior(prior: Prior, model: type[nn.Module], measures: Mapping[str, Mea
 def _check_fit(prior: Prior, model: type[nn.Module]) -> None:
     if fault := prior.unfit(model):
         remedy = "take prior=model" if issubclass(model, Samples) else "choose another model"
+        if isinstance(prior, OwnPrior) and unfittable(model) is None:
+            remedy = "take prior=gmm, fitted to its codes"
         raise RunError(f"prior={prior.name}: {model.__name__} {fault}; {remedy}")
 
 

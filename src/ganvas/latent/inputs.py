@@ -36,12 +36,14 @@ class Inputs:
         y: labels `(N,)`; −1 where there is none, or None where none has any.
         names: of each, such as "test 7" or a file's.
         notes: how files became these images, for a reader of the picture.
+        positions: of each in the split; None for images from elsewhere.
     """
 
     x: Tensor
     y: Tensor | None
     names: Sequence[str]
     notes: Sequence[str] = ()
+    positions: Sequence[int | None] = ()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -119,7 +121,8 @@ def _of_split(data: ImageData, split: Split, positions: Sequence[int]) -> Inputs
     if not positions:
         raise RunError(f"split={split}: {data.name} has no such images; choose another split")
     x, y = split_images(data, split, positions)
-    return Inputs(x, y, [f"{split} {position}" for position in positions])
+    names = [f"{split} {position}" for position in positions]
+    return Inputs(x, y, names, positions=list(positions))
 
 
 def _one(data: ImageData, item: Given, request: Request, *, number: int) -> Inputs:
@@ -127,12 +130,12 @@ def _one(data: ImageData, item: Given, request: Request, *, number: int) -> Inpu
     if isinstance(item, int):
         return _of_split(data, request.split, [item])
     if isinstance(item, Tensor):
-        return Inputs(_checked(item, data)[None], None, [f"image {number}"])
+        return Inputs(_checked(item, data)[None], None, [f"image {number}"], positions=[None])
     item = Path(item) if isinstance(item, str) else item
     x = given_images([item], data=data, invert=request.invert)
     words = transform_words(data, invert=request.invert)
     name = item.name if isinstance(item, Path) else f"image {number}"
-    return Inputs(x, None, [name], [f"given images: {words}"])
+    return Inputs(x, None, [name], [f"given images: {words}"], positions=[None])
 
 
 def _checked(image: Tensor, data: ImageData) -> Tensor:
@@ -158,4 +161,5 @@ def _joined(parts: Sequence[Inputs]) -> Inputs:
         torch.cat([none if part.y is None else part.y for part in parts]),
         [name for part in parts for name in part.names],
         list(dict.fromkeys(note for part in parts for note in part.notes)),
+        [position for part in parts for position in part.positions],
     )

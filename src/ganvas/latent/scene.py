@@ -160,10 +160,7 @@ class Scene:
             RunError: as in `inputs`; or the model can't encode the images that were given.
         """
         if self.is_random:
-            num = max(num, least)
-            z = self._load_codes().codes(num, seed=self.seed).to(self.view.module.device)
-            y = self.view.class_labels(num, self._classes)
-            return Codes(z, y, [f"noise {i}" for i in range(num)], None)
+            return self.noise(max(num, least))
         if not isinstance(self.view.module, Encodes):
             raise RunError(
                 f"images: {type(self.view.module).__name__} has no encoder, so that images have no "
@@ -175,6 +172,16 @@ class Scene:
             parts = [self.view.encode(found.x[i], _at(y, i)) for i in _blocks(len(found))]
         captions = [found.caption(i) for i in range(len(found))]
         return Codes(torch.cat(parts), y, captions, found)
+
+    def noise(self, num: int) -> Codes:
+        """Random codes, whatever images were given.
+
+        Raises:
+            RunError: if the model has no prior, or no such class.
+        """
+        z = self._load_codes().codes(num, seed=self.seed).to(self.view.module.device)
+        y = self.view.class_labels(num, self._classes)
+        return Codes(z, y, [f"noise {i}" for i in range(num)], None)
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Codes `(N, Z)` to images `(N, C, H, W)` in [0, 1] on the CPU; `y` as `Codes` has it.
