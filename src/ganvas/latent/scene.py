@@ -116,6 +116,26 @@ class Scene:
         """For loops over a split: `batches`, `collect`, and features where a tool needs them."""
         return self._load_subject()
 
+    @cached_property
+    def prior(self) -> CodeSource:
+        """What draws random codes: the model's own prior, or the one that was asked for.
+
+        Raises:
+            RunError: if the model has none, or it can't be fitted.
+        """
+        return self._load_codes()
+
+    def of(self, images: Sequence[Given]) -> Scene:
+        """The same model and data with other images."""
+        return Scene(
+            self.folder,
+            replace(self.request, images=images),
+            load_view=lambda: self.view,
+            load_data=lambda: self.data,
+            load_codes=lambda: self.prior,
+            load_subject=lambda: self.subject,
+        )
+
     @property
     def seed(self) -> int:
         """Of all that is drawn."""
@@ -179,7 +199,7 @@ class Scene:
         Raises:
             RunError: if the model has no prior, or no such class.
         """
-        z = self._load_codes().codes(num, seed=self.seed).to(self.view.module.device)
+        z = self.prior.codes(num, seed=self.seed).to(self.view.module.device)
         y = self.view.class_labels(num, self._classes)
         return Codes(z, y, [f"noise {i}" for i in range(num)], None)
 
