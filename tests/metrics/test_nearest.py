@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganvas.metrics import nearest as module
-from ganvas.metrics.nearest import nearest
+from ganvas.metrics.nearest import nearest, search
 
 CHUNKS = (1, 7, 2048)
 
@@ -48,6 +48,30 @@ def test_distances_are_those_of_loops(
         found = nearest(queries, points, k=k, itself=itself, chunk=chunk)
         expected = by_loops(queries, points, k=k, itself=itself)
         torch.testing.assert_close(found, expected, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("draw", [normal, grid])
+@pytest.mark.parametrize("itself", [True, False])
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_indices_are_of_the_points_at_these_distances(
+    draw: Callable[..., Tensor], itself: bool, chunk: int
+) -> None:
+    queries = draw(30)
+    points = draw(40, seed=1) if itself else queries
+    found = search(queries, points, k=4, itself=itself, chunk=chunk)
+    there = (queries[:, None].double() - points[found.indices].double()).norm(dim=2)
+    torch.testing.assert_close(found.distances, there, rtol=1e-14, atol=0)
+    assert torch.equal(found.distances, nearest(queries, points, k=4, itself=itself, chunk=chunk))
+    for i, row in enumerate(found.indices.tolist()):
+        assert len(set(row)) == 4
+        assert itself or i not in row
+
+
+def test_points_that_tie_come_in_their_order() -> None:
+    points = torch.tensor([[3.0], [1.0], [-1.0], [0.0], [1.0]])
+    found = search(torch.zeros(1, 1), points, k=4)
+    assert found.indices.tolist() == [[3, 1, 2, 4]]
+    assert found.distances.tolist() == [[0, 1, 1, 1]]
 
 
 @pytest.mark.parametrize("scale", [1e-15, 1.0, 1e15])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,10 +17,33 @@ WIDEST = 2**23
 """Numbers that such a chunk may have; wide vectors are taken in smaller ones."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies nearest to each of N queries.
+
+    Attributes:
+        distances: ascending, float64 `(N, k)`.
+        indices: of the points at these distances, int64 `(N, k)`; ascending where distances tie.
+    """
+
+    distances: Tensor
+    indices: Tensor
+
+
 def nearest(
     queries: Tensor, points: Tensor, *, k: int, itself: bool = True, chunk: int = CHUNK
 ) -> Tensor:
     """Distances of each query from its k nearest points, ascending, float64 `(N, k)`.
+
+    See `search`, which says which points they are.
+    """
+    return search(queries, points, k=k, itself=itself, chunk=chunk).distances
+
+
+def search(
+    queries: Tensor, points: Tensor, *, k: int, itself: bool = True, chunk: int = CHUNK
+) -> Found:
+    """The k nearest points of each query.
 
     All points are searched. The nearest are found by ‖x‖² + ‖y‖² − 2 x·y in float64, with lengths
     from the points' mean, and their distances are then computed anew from the difference x − y:
@@ -45,7 +69,7 @@ def nearest(
         )
     center = center_of(points)
     found = [
-        _nearest(
+        _search(
             queries[rows].double(),
             points,
             center,
@@ -55,12 +79,14 @@ def nearest(
         )
         for rows in chunks(queries, chunk)
     ]
-    return torch.cat(found)
+    return Found(
+        torch.cat([part.distances for part in found]), torch.cat([part.indices for part in found])
+    )
 
 
-def _nearest(
+def _search(
     x: Tensor, points: Tensor, center: Tensor, *, k: int, first: int | None, chunk: int
-) -> Tensor:
+) -> Found:
     """For one chunk of queries; query i is point first + i, which is left out."""
     best = torch.full((len(x), k), torch.inf, dtype=x.dtype, device=x.device)
     indices = torch.zeros((len(x), k), dtype=torch.long, device=x.device)
@@ -73,8 +99,10 @@ def _nearest(
         numbers = torch.cat([indices, near.indices + columns.start], 1)
         best, order = torch.cat([best, near.values], 1).topk(k, largest=False)
         indices = numbers.gather(1, order)
+    indices = indices.sort(1).values
     exact = [(x - points[column].double()).square().sum(1) for column in indices.T]
-    return torch.stack(exact, 1).sort(1).values.sqrt()
+    squares, order = torch.stack(exact, 1).sort(dim=1, stable=True)
+    return Found(squares.sqrt(), indices.gather(1, order))
 
 
 def center_of(vectors: Tensor) -> Tensor:
