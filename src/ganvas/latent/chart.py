@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ganvas.latent.lettering import heading, small_print
 from ganvas.latent.sheet import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DPI, INCH_OF_LINE = 110, 0.2
+DPI = 110
+LEFT, BOTTOM, RIGHT, TOP, TITLE = 0.9, 0.7, 0.3, 0.15, 0.45
+"""Inches around the axes, and of the title above."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Chart:
         title: what is seen.
         paint: draws on the axes, and names them.
         width: of the picture, in inches of 110 pixels.
-        height: without the small print.
+        height: with a title of one line, without the small print.
     """
 
     title: str
@@ -34,26 +37,18 @@ class Chart:
 
     def render(self, footer: Sequence[str] = ()) -> np.ndarray:
         """The uint8 picture `(H, W, 3)`, with lines of small print beneath."""
-        import textwrap
-
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        lines = [part for line in footer for part in textwrap.wrap(line, int(self.width * 16))]
-        below = INCH_OF_LINE * len(lines) + 0.1 * bool(lines)
-        height = self.height + below
-        figure = Figure(figsize=(self.width, height), dpi=DPI)
+        width, height = self.width, self.height - TITLE
+        figure = Figure(figsize=(width, height), dpi=DPI)
         canvas = FigureCanvasAgg(figure)
-        left, bottom, right, top = 0.9, below + 0.7, 0.3, 0.6  # inches
-        size = 1 - (left + right) / self.width, 1 - (bottom + top) / height
-        axes = figure.add_axes((left / self.width, bottom / height, *size))
-        axes.set_title(self.title, loc="left", fontweight="bold", fontsize=12)
-        self.paint(axes)
-        if lines:
-            at = (0.15 / self.width, 0.1 / height)
-            figure.text(*at, "\n".join(lines), fontsize=7.5, color="0.4", va="bottom")
+        size = 1 - (LEFT + RIGHT) / width, 1 - (BOTTOM + TOP) / height
+        self.paint(figure.add_axes((LEFT / width, BOTTOM / height, *size)))
         canvas.draw()
-        return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+        plot = np.asarray(canvas.buffer_rgba())[..., :3]
+        above = heading(self.title, width=plot.shape[1])
+        return np.concatenate([above, plot, small_print(footer, width=plot.shape[1])])
 
 
 @dataclass(frozen=True)

@@ -4,28 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ganvas.latent.lettering import (
+    BLACK,
+    GREY,
+    LARGE,
+    MARGIN,
+    MIDDLE,
+    SMALL,
+    SPACING,
+    Colour,
+    extent,
+    font,
+    small_print,
+    wrapped,
+)
 from ganvas.pictures import to_uint8
 
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels, the last two just outside."""
 
-MARGIN, GAP, BAR = 16, 6, 18
-"""Around a sheet; between panels; before a column that a bar sets apart."""
+GAP, BAR = 6, 18
+"""Between panels; before a column that a bar sets apart."""
 
 CELL, WIDEST = 88, 1600
 """Side that small panels are enlarged to, and width that their sum stays under."""
 
-LARGE, MIDDLE, SMALL = 17, 13, 12
-BLACK, GREY, BLUE = (20, 20, 20), (105, 105, 105), (31, 84, 200)
+NARROWEST, LABEL, CAPTION = 480, 320, 160
+"""Width of a sheet at least, of row labels at most, and of captions (or the image's) at most."""
+
+BLUE: Colour = (31, 84, 200)
+"""Of the frame around what was given."""
 
 
 class Picture(Protocol):
@@ -33,35 +49,6 @@ class Picture(Protocol):
 
     def render(self, footer: Sequence[str] = ()) -> np.ndarray:
         """The uint8 picture `(H, W, 3)`, with lines of small print beneath."""
-
-
-@cache
-def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which has ², ×, σ and λ, from matplotlib's own files."""
-    import matplotlib
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
-
-
-def extent(text: str, size: int, *, bold: bool = False) -> tuple[int, int]:
-    """Width and height of text of one or several lines, in pixels."""
-    if not text:
-        return 0, 0
-    drawing = ImageDraw.Draw(Image.new("L", (1, 1)))
-    box = drawing.multiline_textbbox((0, 0), text, font=font(size, bold=bold), spacing=3)
-    return int(np.ceil(box[2])), int(np.ceil(box[3])) + 2
-
-
-def wrapped(text: str, size: int, width: int, *, bold: bool = False) -> str:
-    """Text broken at spaces into lines of at most `width` pixels; a longer word stays whole."""
-    lines: list[str] = []
-    for word in text.split():
-        if lines and extent(f"{lines[-1]} {word}", size, bold=bold)[0] <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -109,26 +96,26 @@ class Sheet:
         return {(r, c): box for r, c, _, box in self._panels()}
 
     def render(self, footer: Sequence[str] = ()) -> np.ndarray:
-        """The uint8 picture `(H, W, 3)`, with lines of small print beneath."""
-        width, height = self._size()
-        small = [wrapped(line, SMALL, width - 2 * MARGIN) for line in footer]
-        below = sum(extent(text, SMALL)[1] + 2 for text in small)
-        canvas = Image.new("RGB", (width, height + below), "white")
+        """The uint8 picture `(H, W, 3)`, with lines of small print beneath.
+
+        Raises:
+            ValueError: a panel that holds NaN or infinite values.
+        """
+        canvas = Image.new("RGB", self._size, "white")
         draw = ImageDraw.Draw(canvas)
-        draw.multiline_text((MARGIN, MARGIN), self._title(), BLACK, font(LARGE, bold=True))
+        draw.multiline_text(
+            (MARGIN, MARGIN), self._title, BLACK, font(LARGE, bold=True), spacing=SPACING
+        )
         self._write_labels(draw)
         for row, column, image, (left, top, right, bottom) in self._panels():
-            canvas.paste(self._enlarged(image), (left, top))
+            canvas.paste(self._enlarged(image, at=(row, column)), (left, top))
             if (row, column) in self.marked:
                 draw.rectangle((left - 3, top - 3, right + 2, bottom + 2), outline=BLUE, width=2)
-        for text in small:
-            draw.multiline_text((MARGIN, height - MARGIN // 2), text, GREY, font(SMALL), spacing=3)
-            height += extent(text, SMALL)[1] + 2
-        return np.asarray(canvas)
+        return np.concatenate([np.asarray(canvas), small_print(footer, width=canvas.width)])
 
     def _panels(self) -> Iterator[tuple[int, int, Tensor, Box]]:
         """Row, column, image and its place."""
-        height, width = (side * self.zoom for side in self.image_size)
+        height, width = self._side
         for r, row in enumerate(self.rows):
             for c, image in enumerate(row):
                 if image is not None:
@@ -136,83 +123,112 @@ class Sheet:
                     top = self._tops[r]
                     yield r, c, image, (left, top, left + width, top + height)
 
-    def _enlarged(self, image: Tensor) -> Image.Image:
+    def _enlarged(self, image: Tensor, *, at: tuple[int, int]) -> Image.Image:
+        assert tuple(image.shape[1:]) == self.image_size, f"panel {at}: {tuple(image.shape)}"
+        if not image.isfinite().all():
+            raise ValueError(
+                f"the panel in row {at[0] + 1}, column {at[1] + 1} holds NaN or infinite values; "
+                "where the model's weights have diverged, choose an earlier checkpoint"
+            )
         pixels = to_uint8(image.detach().float().cpu().clamp(0, 1)).transpose(1, 2, 0)
         large = pixels.repeat(self.zoom, 0).repeat(self.zoom, 1)
         return Image.fromarray(large.squeeze(2) if large.shape[2] == 1 else large).convert("RGB")
 
-    # The layout, in pixels
+    # The layout, in pixels; found once, since measuring text takes its time
 
-    def _caption(self, row: int, column: int) -> str:
-        given = self.captions[row] if row < len(self.captions) else ()
-        return given[column] if column < len(given) else ""
+    @cached_property
+    def _side(self) -> tuple[int, int]:
+        """Height and width of a panel."""
+        height, width = self.image_size
+        return height * self.zoom, width * self.zoom
 
-    @property
+    @cached_property
+    def _row_labels(self) -> list[str]:
+        """One for each row, perhaps empty, wrapped."""
+        labels = [wrapped(label, MIDDLE, LABEL) for label in self.row_labels]
+        return labels + [""] * (len(self.rows) - len(labels))
+
+    @cached_property
+    def _column_labels(self) -> list[str]:
+        """One for each column, perhaps empty, wrapped."""
+        widest = max(CAPTION, self._side[1])
+        labels = [wrapped(label, MIDDLE, widest) for label in self.column_labels]
+        return labels + [""] * (self.num_columns - len(labels))
+
+    @cached_property
+    def _captions(self) -> list[list[str]]:
+        """One for each panel, perhaps empty, wrapped."""
+        widest = max(CAPTION, self._side[1])
+        rows = [[wrapped(text, SMALL, widest) for text in row] for row in self.captions]
+        rows += [[] for _ in range(len(self.rows) - len(rows))]
+        return [row + [""] * (self.num_columns - len(row)) for row in rows]
+
+    @cached_property
     def _left(self) -> int:
         """Where the first column begins: after the row labels."""
-        widest = max((extent(label, MIDDLE)[0] for label in self.row_labels), default=0)
+        widest = max(extent(label, MIDDLE)[0] for label in self._row_labels)
         return MARGIN + (widest + 2 * GAP if widest else 0)
 
-    @property
+    @cached_property
     def _widths(self) -> list[int]:
         """Of the columns: of their images, labels and captions."""
-        image = self.image_size[1] * self.zoom
-        labels = [*self.column_labels, *[""] * self.num_columns]
         return [
             max(
-                image,
-                extent(labels[c], MIDDLE)[0],
-                *(extent(self._caption(r, c), SMALL)[0] for r in range(len(self.rows))),
+                self._side[1],
+                extent(label, MIDDLE)[0],
+                *(extent(row[c], SMALL)[0] for row in self._captions),
             )
-            for c in range(self.num_columns)
+            for c, label in enumerate(self._column_labels)
         ]
 
-    @property
+    @cached_property
     def _lefts(self) -> list[int]:
         gaps = [BAR if c in self.bars else GAP for c in range(1, self.num_columns)]
         steps = [w + gap for w, gap in zip(self._widths, gaps, strict=False)]
         return list(accumulate(steps, initial=self._left))
 
-    @property
+    @cached_property
     def _heights(self) -> list[int]:
         """Of the rows: of images and captions, or of a label of several lines."""
-        image = self.image_size[0] * self.zoom
-        captions = [
-            max((extent(self._caption(r, c), SMALL)[1] for c in range(len(row))), default=0)
-            for r, row in enumerate(self.rows)
+        return [
+            GAP
+            + max(self._side[0] + max(extent(c, SMALL)[1] for c in row), extent(label, MIDDLE)[1])
+            for row, label in zip(self._captions, self._row_labels, strict=True)
         ]
-        labels = [extent(label, MIDDLE)[1] for label in self.row_labels]
-        labels += [0] * (len(self.rows) - len(labels))
-        return [max(image + c, label) + GAP for c, label in zip(captions, labels, strict=True)]
 
-    @property
+    @cached_property
     def _tops(self) -> list[int]:
-        title = extent(self._title(), LARGE, bold=True)[1] + 2 * GAP
-        labels = max((extent(label, MIDDLE)[1] for label in self.column_labels), default=0)
+        title = extent(self._title, LARGE, bold=True)[1] + 2 * GAP
+        labels = max(extent(label, MIDDLE)[1] for label in self._column_labels)
         return list(accumulate(self._heights, initial=MARGIN + title + labels + GAP))
 
+    @cached_property
     def _right(self) -> int:
-        return self._lefts[-1] + self._widths[-1]
+        """Where the panels end, or the title of a narrow sheet may."""
+        return max(self._lefts[-1] + self._widths[-1], NARROWEST)
 
+    @cached_property
     def _size(self) -> tuple[int, int]:
         """Width and height, without the small print."""
-        return max(self._right(), 480) + MARGIN, self._tops[-1] + MARGIN
+        return self._right + MARGIN, self._tops[-1] + MARGIN // 2
 
+    @cached_property
     def _title(self) -> str:
-        return wrapped(self.title, LARGE, max(self._right(), 480) - MARGIN, bold=True)
+        return wrapped(self.title, LARGE, self._right - MARGIN, bold=True)
 
     def _write_labels(self, draw: ImageDraw.ImageDraw) -> None:
-        height, plain = self.image_size[0] * self.zoom, font(MIDDLE)
-        for c, label in enumerate(self.column_labels):
-            at = (self._lefts[c] + self._widths[c] // 2, self._tops[0] - GAP)
-            draw.multiline_text(at, label, BLACK, plain, anchor="md", align="center", spacing=3)
-        for r, label in enumerate(self.row_labels):
-            at = (self._left - 2 * GAP, self._tops[r] + height // 2)
-            draw.multiline_text(at, label, BLACK, plain, anchor="rm", align="right", spacing=3)
-        for r, row in enumerate(self.rows):
-            for c in range(len(row)):
-                if text := self._caption(r, c):
-                    at = (self._lefts[c] + self._widths[c] // 2, self._tops[r] + height + 3)
-                    draw.multiline_text(
-                        at, text, GREY, font(SMALL), anchor="ma", align="center", spacing=3
-                    )
+        def write(at: tuple[int, int], text: str, size: int, anchor: str, colour: Colour) -> None:
+            align = "right" if anchor[0] == "r" else "center"
+            draw.multiline_text(
+                at, text, colour, font(size), anchor=anchor, align=align, spacing=SPACING
+            )
+
+        centres = [left + w // 2 for left, w in zip(self._lefts, self._widths, strict=True)]
+        for x, label in zip(centres, self._column_labels, strict=True):
+            write((x, self._tops[0] - GAP), label, MIDDLE, "md", BLACK)
+        for top, label in zip(self._tops, self._row_labels, strict=False):
+            middle = top + max(self._side[0], extent(label, MIDDLE)[1]) // 2
+            write((self._left - 2 * GAP, middle), label, MIDDLE, "rm", BLACK)
+        for top, row in zip(self._tops, self._captions, strict=False):
+            for x, text in zip(centres, row, strict=True):
+                write((x, top + self._side[0] + 3), text, SMALL, "ma", GREY)
