@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from ganvas.data.given import given_images, split_images, transform_words
 from ganvas.data.sources.folder import SUFFIXES
-from ganvas.errors import DataError, RunError
+from ganvas.errors import RunError
 from ganvas.protocols import Conditional
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from ganvas.data import ImageData
     from ganvas.latent.scene import Request
     from ganvas.types import Split
 
-    Given = int | str | Path | Image | Tensor
+    Given = int | str | Path | Image | Tensor | np.ndarray
 else:
     Given = Any
 
@@ -82,20 +83,61 @@ def chosen_images(data: ImageData, request: Request, *, num: int | None) -> Inpu
         positions = list(range(there if num is None else min(num, there)))
         return _of_split(data, request.split, positions)
     assert request.images != "random"
-    items = [part for item in request.images for part in _expanded(item)]
-    if not items:
-        raise RunError("images: must name at least one image, got []; leave images out for others")
+    items = expanded(request.images)
     if all(isinstance(item, int) for item in items):
         return _of_split(data, request.split, [item for item in items if isinstance(item, int)])
     return _joined([_one(data, item, request, number=i) for i, item in enumerate(items)])
 
 
-def _expanded(item: Given) -> list[Given]:
+def expanded(images: Sequence[Given]) -> list[Given]:
+    """Single images: positions, files, Pillow images and tensors.
+
+    Raises:
+        RunError: none at all, files that don't exist, or what is no image.
+    """
+    items = [part for item in images for part in _parts(item)]
+    if not items:
+        raise RunError("images: must name at least one image, got []; leave images out for others")
+    return items
+
+
+def records(images: Sequence[Given] | str | None) -> Any:
+    """What was given, to be written down: files and pixels with the hash of their content."""
+    if images is None or isinstance(images, str):
+        return images
+    return [_record(item) for item in expanded(images)]
+
+
+def _record(item: Given) -> int | dict[str, str]:
+    if isinstance(item, int):
+        return item
+    if isinstance(item, Path):
+        try:
+            return {"file": str(item.absolute()), "sha256": _sha256(item.read_bytes())}
+        except OSError as error:
+            raise RunError(f"images: {item} can't be read ({error.strerror})") from error
+    pixels = np.asarray(item)
+    return {"sha256": _sha256(repr((pixels.dtype.str, pixels.shape)).encode() + pixels.tobytes())}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _parts(item: Given) -> list[Given]:
     """A folder's images in the order of their names, a batch's one by one; others as they are."""
-    if isinstance(item, Tensor) and item.ndim == 4:  # noqa: PLR2004
-        return list(item)
-    if not isinstance(item, str | Path):
+    if isinstance(item, np.ndarray):
+        item = torch.from_numpy(item)
+    if isinstance(item, Tensor):
+        item = item.detach().cpu()
+        return list(item) if item.ndim == 4 else [item]  # noqa: PLR2004
+    if isinstance(item, Image) or type(item) is int:
         return [item]
+    if not isinstance(item, str | Path) or not str(item):
+        raise RunError(
+            "images: must be positions in the split, files, folders, Pillow images, tensors or "
+            f"arrays, got {item!r}"
+        )
     path = Path(item).expanduser()
     if not path.exists():
         raise RunError(
@@ -113,13 +155,13 @@ def _expanded(item: Given) -> list[Given]:
 def _of_split(data: ImageData, split: Split, positions: Sequence[int]) -> Inputs:
     """Images by position."""
     there = data.counts[split]
+    if not there:
+        raise RunError(f"split={split}: {data.name} has no such images; choose another split")
     for position in positions:
-        if isinstance(position, bool) or not 0 <= position < there:
+        if not 0 <= position < there:
             raise RunError(
                 f"images: positions in split={split} go from 0 to {there - 1}, got {position}"
             )
-    if not positions:
-        raise RunError(f"split={split}: {data.name} has no such images; choose another split")
     x, y = split_images(data, split, positions)
     names = [f"{split} {position}" for position in positions]
     return Inputs(x, y, names, positions=list(positions))
@@ -131,7 +173,7 @@ def _one(data: ImageData, item: Given, request: Request, *, number: int) -> Inpu
         return _of_split(data, request.split, [item])
     if isinstance(item, Tensor):
         return Inputs(_checked(item, data)[None], None, [f"image {number}"], positions=[None])
-    item = Path(item) if isinstance(item, str) else item
+    assert isinstance(item, Path | Image)
     x = given_images([item], data=data, invert=request.invert)
     words = transform_words(data, invert=request.invert)
     name = item.name if isinstance(item, Path) else f"image {number}"
@@ -143,11 +185,15 @@ def _checked(image: Tensor, data: ImageData) -> Tensor:
     if tuple(image.shape) != tuple(data.image_shape):
         raise RunError(
             f"images: a tensor must be an image {tuple(data.image_shape)}, or several of them, "
-            f"got {tuple(image.shape)}"
+            f"got {tuple(image.shape)}; Pillow images may have any size"
         )
-    image = image.detach().float().cpu()
+    if not image.is_floating_point():
+        raise RunError(
+            f"images: a tensor must hold floats in [0, 1], got {image.dtype}; divide by 255"
+        )
+    image = image.float()
     if not (image.min() >= 0 and image.max() <= 1):
-        raise DataError(
+        raise RunError(
             f"images: a tensor must have values in [0, 1], got [{image.min():g}, {image.max():g}]"
         )
     return image
@@ -156,9 +202,10 @@ def _checked(image: Tensor, data: ImageData) -> Tensor:
 def _joined(parts: Sequence[Inputs]) -> Inputs:
     """One after another."""
     none = torch.tensor([-1])
+    labels = [none if part.y is None else part.y for part in parts]
     return Inputs(
         torch.cat([part.x for part in parts]),
-        torch.cat([none if part.y is None else part.y for part in parts]),
+        None if all(part.y is None for part in parts) else torch.cat(labels),
         [name for part in parts for name in part.names],
         list(dict.fromkeys(note for part in parts for note in part.notes)),
         [position for part in parts for position in part.positions],

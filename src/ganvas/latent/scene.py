@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from ganvas.errors import RunError
+from ganvas.errors import GanvasWarning, RunError
 from ganvas.latent.inputs import Given, Inputs, chosen_images
 from ganvas.protocols import Encodes, labels_for
 
@@ -191,7 +192,7 @@ class Scene:
         with torch.no_grad():
             parts = [self.view.encode(found.x[i], _at(y, i)) for i in _blocks(len(found))]
         captions = [found.caption(i) for i in range(len(found))]
-        return Codes(torch.cat(parts), y, captions, found)
+        return Codes(_finite(torch.cat(parts), what="codes"), y, captions, found)
 
     def noise(self, num: int) -> Codes:
         """Random codes, whatever images were given.
@@ -201,7 +202,9 @@ class Scene:
         """
         z = self.prior.codes(num, seed=self.seed).to(self.view.module.device)
         y = self.view.class_labels(num, self._classes)
-        return Codes(z, y, [f"noise {i}" for i in range(num)], None)
+        classes = [""] * num if y is None else [f" (class {k})" for k in y.tolist()]
+        names = [f"noise {i}{of_class}" for i, of_class in enumerate(classes)]
+        return Codes(_finite(z, what="codes"), y, names, None)
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Codes `(N, Z)` to images `(N, C, H, W)` in [0, 1] on the CPU; `y` as `Codes` has it.
@@ -211,19 +214,18 @@ class Scene:
         """
         with torch.no_grad():
             images = torch.cat([self.view.decode(z[i], _at(y, i)).cpu() for i in _blocks(len(z))])
-        if not images.isfinite().all():
-            raise RunError(
-                "the model makes NaN or infinite images; its weights have diverged, choose an "
-                "earlier checkpoint"
-            )
-        return images
+        return _finite(images, what="images")
 
     def reconstruct(self, found: Inputs) -> Tensor:
-        """Reconstructions `(N, C, H, W)` in [0, 1] of given images, on the CPU."""
+        """Reconstructions `(N, C, H, W)` in [0, 1] of given images, on the CPU.
+
+        Raises:
+            RunError: if an image has no class for a conditional model, or the model makes NaN.
+        """
         y = found.given(self.view.module)
         with torch.no_grad():
             parts = [self.view.reconstruct(found.x[i], _at(y, i)) for i in _blocks(len(found))]
-        return torch.cat(parts).cpu()
+        return _finite(torch.cat(parts).cpu(), what="images")
 
     def encodings(self, split: Split | None = None, *, num: int | None = None) -> Encodings:
         """Codes of the first `num` images of a split, all where None, with their labels.
@@ -231,6 +233,9 @@ class Scene:
         Args:
             split: that of the request where None.
             num: how many.
+
+        Raises:
+            RunError: if the split has no images, or the model makes NaN.
         """
         model = self.view.module
         assert isinstance(model, Encodes)
@@ -239,9 +244,12 @@ class Scene:
             labels = {} if batch.y is None else {"y": batch.y}
             return {"z": model.encode(batch.x, **labels_for(model, batch.y)), **labels}
 
-        batches = self.subject.batches(split or self.request.split, num=num)
+        split = split or self.request.split
+        if not self.data.counts[split]:
+            raise RunError(f"split={split}: {self.data.name} has no such images; choose another")
+        batches = self.subject.batches(split, num=num)
         found = self.subject.collect(encode, batches)
-        return Encodings(found["z"], found.get("y"))
+        return Encodings(_finite(found["z"], what="codes"), found.get("y"))
 
     @property
     def _classes(self) -> int | list[int] | None:
@@ -249,10 +257,32 @@ class Scene:
         return y if y is None or isinstance(y, int) else list(y)
 
     def _labelled(self, found: Inputs) -> Inputs:
-        """Inputs with the labels that were given for them, in turn, for a conditional model."""
+        """Inputs whose files have the classes that were given for them, in turn."""
         if self.request.y is None:
             return found
-        return replace(found, y=self.view.class_labels(len(found), self._classes))
+        y = torch.full((len(found),), -1) if found.y is None else found.y.clone()
+        nameless = (y < 0).nonzero().flatten()
+        given = self.view.class_labels(len(nameless), self._classes)
+        assert given is not None  # or it would have been refused
+        if not len(nameless):
+            text = f"y={self.request.y}: left aside, since images of the data have their own class"
+            warnings.warn(text, GanvasWarning, stacklevel=2)
+        y[nameless] = given.cpu()
+        return replace(found, y=y)
+
+
+def _finite(values: Tensor, *, what: str) -> Tensor:
+    """The values, on the CPU or where they are.
+
+    Raises:
+        RunError: where some are NaN or infinite.
+    """
+    if not values.isfinite().all():
+        raise RunError(
+            f"the model makes NaN or infinite {what}; its weights have diverged, choose an earlier "
+            "checkpoint"
+        )
+    return values
 
 
 def _blocks(num: int) -> Iterator[slice]:
