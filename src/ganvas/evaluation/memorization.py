@@ -15,7 +15,18 @@ from ganvas.types import Finding
 
 if TYPE_CHECKING:
     from ganvas.data import ImageData
+    from ganvas.evaluation.reference import Reference
     from ganvas.evaluation.subject import Subject
+
+
+def unseen_distances(unseen: Reference, train: Reference) -> Tensor:
+    """Of each unseen image from its nearest training image, float64 `(M,)`; kept on disk."""
+
+    def distances() -> dict[str, Tensor]:
+        found = nearest(unseen.features.vectors, train.features.vectors, k=1)
+        return {"distances": found[:, 0]}
+
+    return unseen.kept(f"nearest-{train.key[:32]}", distances)["distances"]
 
 
 class MemorizationMeasure(Measure):
@@ -64,15 +75,8 @@ class MemorizationMeasure(Measure):
         there = subject.data.counts["train"]
         num = min(self.num_train or there, there)
         train, unseen = subject.reference("train", num=num), subject.reference(subject.split)
-        points = train.features.vectors
-
-        def distances(vectors: Tensor) -> Tensor:
-            return nearest(vectors, points, k=1)[:, 0]
-
-        kept = unseen.kept(
-            f"nearest-{train.key[:32]}", lambda: {"distances": distances(unseen.features.vectors)}
-        )
-        found = memorization(distances(subject.sample_features.vectors), kept["distances"])
+        samples = nearest(subject.sample_features.vectors, train.features.vectors, k=1)[:, 0]
+        found = memorization(samples, unseen_distances(unseen, train))
         protocol = {
             **subject.sample_protocol(),
             "num_train": num,
