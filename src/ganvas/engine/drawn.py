@@ -136,9 +136,21 @@ def _yaml(text: Mapping[str, Any]) -> bytes:
 
 
 def _gif(frames: Sequence[Picture], footer: Sequence[str], *, seconds: float) -> bytes:
-    """The frames in an endless loop."""
-    first, *rest = [Image.fromarray(frame.render(footer)) for frame in frames]
+    """The frames in an endless loop, in the same colours, so that what stays takes no room."""
+    drawn = [frame.render(footer) for frame in frames]
+    palette = _palette(drawn[:: -(-len(drawn) // 8)])
+    plain = Image.Dither.NONE
+    first, *rest = [Image.fromarray(p).quantize(palette=palette, dither=plain) for p in drawn]
     buffer = BytesIO()
     duration = round(1000 * seconds)
     first.save(buffer, "gif", save_all=True, append_images=rest, duration=duration, loop=0)
     return buffer.getvalue()
+
+
+def _palette(pictures: Sequence[np.ndarray]) -> Image.Image:
+    """256 colours of pictures `(H, W, 3)` of any size: white and black as they are."""
+    pixels = np.concatenate([picture.reshape(1, -1, 3) for picture in pictures], axis=1)
+    found = Image.fromarray(pixels).quantize(254).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([255] * 3 + [0] * 3 + found[: 3 * 254])
+    return palette
