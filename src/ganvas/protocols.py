@@ -68,6 +68,22 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
+class Corrupts(Protocol):
+    """A model that was trained to restore images which a corruption has damaged."""
+
+    def corrupt(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Images `(B, C, H, W)` in the model's value range to damaged ones, as in training.
+
+        Args:
+            x: images.
+            noise: standard normal, of their shape; what they become is a function of it.
+        """
+
+    def corruption_words(self) -> str:
+        """What the model was trained to undo, such as "gaussian (std 0.5)"."""
+
+
+@runtime_checkable
 class Samples(Protocol):
     """A model that draws new images."""
 

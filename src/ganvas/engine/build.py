@@ -171,9 +171,8 @@ def build_model(checked: Checked, data: ImageData, *, restoring: bool = False) -
         if group in parameters and checked.config.get(group) is not None:
             injected[group] = _build_group(checked, group, data, restoring=restoring)
     groups = {name: part for name, part in injected.items() if name in MODEL_GROUPS}
-    own = {k: v for k, v in node.items() if k not in ("_target_",)}
     try:
-        own = {k: instantiate(v) if isinstance(v, dict | list) else v for k, v in own.items()}
+        own = {k: instantiate(v) for k, v in node.items() if k != "_target_"}
         hints = argument_hints(target)
         nodes = {
             k: part
@@ -218,16 +217,17 @@ def _build_group(checked: Checked, group: str, data: ImageData, *, restoring: bo
         target = locate(node["_target_"], key=f"{group}._target_", trust=checked.trust)
         node = {**node, **facts_for(target, data, stated=node)}
     if group != "features":
-        return _built(node, group)
+        return built(node, group)
     from ganvas.engine.features import build_features
 
     paths = None if restoring else checked.settings.paths
-    return build_features(partial(_built, node, group), data, paths=paths)
+    return build_features(partial(built, node, group), data, paths=paths)
 
 
-def _built(node: Any, group: str) -> Any:
-    if isinstance(node, dict) and "_target_" not in node:  # parts by name
-        return {name: _built(part, f"{group}.{name}") for name, part in node.items()}
+def built(node: Any, group: str) -> Any:
+    """What a checked node, or parts by name, stands for; faults begin with `group`."""
+    if isinstance(node, dict) and "_target_" not in node:
+        return {name: built(part, f"{group}.{name}") for name, part in node.items()}
     try:
         return instantiate(node)
     except ConfigError:
@@ -275,7 +275,7 @@ def build_schedule(checked: Checked) -> Schedule | None:
     node = checked.settings.trainer.lr_schedule
     if node is None:
         return None
-    schedule = _built(node, "trainer.lr_schedule")
+    schedule = built(node, "trainer.lr_schedule")
     if not callable(schedule) or not isinstance(_tried(schedule), float | int):
         raise ConfigError(
             "trainer.lr_schedule: must name a schedule by _target_, such as "
@@ -292,9 +292,9 @@ def _tried(schedule: Schedule) -> object:
 
 
 def _of_kind(kind: type, node: Any, key: str) -> Any:
-    built = _built(node, key)
-    if not isinstance(built, kind):
+    found = built(node, key)
+    if not isinstance(found, kind):
         raise ConfigError(
-            f"{key}: must name a {kind.__name__} by _target_, got {type(built).__name__}"
+            f"{key}: must name a {kind.__name__} by _target_, got {type(found).__name__}"
         )
-    return built
+    return found

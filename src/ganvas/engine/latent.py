@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganvas.engine.build import build_data, build_logger, instantiate, model_class
+from ganvas.engine.build import (
+    FACTS,
+    build_data,
+    build_logger,
+    built,
+    facts_for,
+    instantiate,
+    model_class,
+)
 from ganvas.engine.checkpoint_files import checkpoint_path
 from ganvas.engine.drawn import Made, write
 from ganvas.engine.measures import chosen_extractor
 from ganvas.engine.priors import build_prior, code_source
 from ganvas.engine.runs import pick_device, read_checked, read_config, restore
 from ganvas.engine.settings import LatentSettings
-from ganvas.engine.targets import check_node
+from ganvas.engine.targets import check_arguments, check_node, locate
 from ganvas.errors import ConfigError, GanvasError, RunError
 from ganvas.evaluation.subject import Options, Subject
 from ganvas.latent.scene import Request, Scene
@@ -30,17 +38,21 @@ if TYPE_CHECKING:
 
 
 class Bench:
-    """A run whose parts are loaded when a tool asks for them.
+    """A run and the tool for it, whose parts are loaded when the tool asks for them.
 
     Args:
         settings: of the command.
-        tool: checked.
+
+    Raises:
+        ConfigError: if there is no such tool, or the run can't be used.
     """
 
-    def __init__(self, settings: LatentSettings, tool: Tool) -> None:
-        self.settings, self.tool = settings, tool
+    def __init__(self, settings: LatentSettings) -> None:
+        self.settings = settings
         self.folder = Path(settings.run).expanduser().resolve()
         self.checked = read_checked(self.folder, trust=settings.trust, paths=settings.paths)
+        data = build_data(self.checked)
+        self.tool = build_tool(settings.tool, data=data, trust=settings.trust)
         self.step: int | None = None
 
     @property
@@ -120,15 +132,19 @@ class Bench:
         return scene
 
 
-def build_tool(node: Mapping[str, Any], *, trust: Sequence[str]) -> Tool:
-    """The choice of the `tool` group.
+def build_tool(node: Mapping[str, Any], *, data: ImageData, trust: Sequence[str]) -> Tool:
+    """The choice of the `tool` group; what its options name is told the facts of the data.
 
     Raises:
         ConfigError: if it is no tool, or a value is refused.
     """
-    check_node(node, key="tool", trust=trust)
+    target = locate(node.get("_target_"), key="tool._target_", trust=trust)
+    check_arguments(target, node, key="tool")
+    parts = {
+        name: _part(part, data=data, key=f"tool.{name}", trust=trust) for name, part in node.items()
+    }
     try:
-        tool = instantiate(node)
+        tool = instantiate(parts)
     except ConfigError:
         raise
     except (ValueError, TypeError) as error:
@@ -136,6 +152,15 @@ def build_tool(node: Mapping[str, Any], *, trust: Sequence[str]) -> Tool:
     if not isinstance(tool, Tool):
         raise ConfigError(f"tool: must name a tool by _target_, got {type(tool).__name__}")
     return tool
+
+
+def _part(node: Any, *, data: ImageData, key: str, trust: Sequence[str]) -> Any:
+    """The value of an option, built where it is a node."""
+    check_node(node, key=key, trust=trust, given=FACTS)
+    if not isinstance(node, dict) or "_target_" not in node or node.get("_partial_"):
+        return node
+    target = locate(node["_target_"], key=f"{key}._target_", trust=trust)
+    return built({**node, **facts_for(target, data, stated=node)}, key)
 
 
 def draw(settings: LatentSettings, *, given: Any = None, command: Sequence[str] = ()) -> Made:
@@ -149,9 +174,9 @@ def draw(settings: LatentSettings, *, given: Any = None, command: Sequence[str] 
     Raises:
         GanvasError: if the run can't be used, the tool does not fit, or nothing can be written.
     """
-    tool = build_tool(settings.tool, trust=settings.trust)
-    bench = Bench(settings, tool)
+    bench = Bench(settings)
     bench.check()
+    tool = bench.tool
     logger = build_logger(bench.checked) if settings.log else None
     scene = bench.scene(settings.images if given is None else given)
     try:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from ganvas.protocols import Decodes, Encodes, HasLikelihood, HasPosterior, Reconstructs, Samples
+from ganvas.protocols import (
+    Corrupts,
+    Decodes,
+    Encodes,
+    HasLikelihood,
+    HasPosterior,
+    Reconstructs,
+    Samples,
+)
 
 if TYPE_CHECKING:
     from ganvas.latent.scene import Scene
@@ -19,6 +27,7 @@ LACKS: Mapping[type, str] = {
     Encodes: "has no encoder; choose an autoencoder or a VAE",
     Decodes: "makes no image of a code alone; choose another model",
     Reconstructs: "reconstructs nothing; choose an autoencoder or a VAE",
+    Corrupts: "was trained to restore nothing; train model=denoising_ae with a corruption=…",
     HasPosterior: "has no q(z|x); choose a VAE",
     HasLikelihood: "has no p(x|z), p(z) and q(z|x); choose a VAE",
     Samples: "draws no samples; choose a VAE, a WAE or a GAN",

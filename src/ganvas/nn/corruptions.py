@@ -3,15 +3,17 @@
 Images are `(B, C, H, W)` in [0, 1]; the noise is standard normal, of the same shape, and comes
 from the model, so that a corruption can be drawn again. `GrayscaleCorruption` and
 `DownsampleCorruption` are deterministic and turn the same autoencoder into one that colours images
-or enlarges them.
+or enlarges them; with `BlockMaskCorruption` it fills holes.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from statistics import NormalDist
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -27,6 +29,14 @@ class Corruption(ABC):
     @abstractmethod
     def __call__(self, x: Tensor, noise: Tensor) -> Tensor:
         """Images `(B, C, H, W)` in [0, 1] and normal noise of that shape to corrupted images."""
+
+    def __str__(self) -> str:
+        """In words, with its numbers: "salt and pepper (probability 0.25)"."""
+        name = type(self).__name__.removesuffix("Corruption")
+        words = re.sub("(?<=.)(?=[A-Z])", " ", name).lower()
+        numbers = {k: v for k, v in vars(self).items() if isinstance(v, int | float)}
+        said = ", ".join(f"{key} {value:g}" for key, value in numbers.items())
+        return f"{words} ({said})" if said else words
 
 
 class GaussianCorruption(Corruption):
@@ -91,6 +101,49 @@ class SaltAndPepperCorruption(Corruption):
         """See the class."""
         tail = _normal_quantile(self.probability / 2)
         return x.masked_fill(noise < tail, 0.0).masked_fill(noise > -tail, 1.0)
+
+
+class BlockMaskCorruption(Corruption):
+    """A square hole in each image, all its places equally likely: to be filled (inpainting).
+
+    The first two numbers n of an image's noise say where: Φ(n) is uniform on [0, 1]. As Pathak et
+    al. 2016 (arXiv:1604.07379, sec. 3.3), who cut the centre or several blocks; one block here.
+
+    Args:
+        side: of the hole, as a part of the image's shorter side; rounded to whole pixels.
+        fill: value of all channels inside.
+        image_shape: (C, H, W).
+
+    Raises:
+        ValueError: if the hole is nothing or everything, or fill is outside [0, 1].
+    """
+
+    def __init__(self, *, side: float, fill: float, image_shape: ImageShape) -> None:
+        height, width = image_shape[1:]
+        shorter = min(height, width)
+        pixels = round(side * shorter) if 0 < side < 1 else 0
+        if not 1 <= pixels < max(height, width):
+            raise ValueError(
+                f"side must be in (0, 1) and at least one pixel of images of {height}×{width}, "
+                f"got {side}; 0.5 is a hole of {max(1, shorter // 2)} pixels a side"
+            )
+        if not 0 <= fill <= 1:
+            raise ValueError(f"fill must be in [0, 1], got {fill}; 0.5 is grey")
+        self.side, self.fill = pixels, fill
+
+    def __call__(self, x: Tensor, noise: Tensor) -> Tensor:
+        """See the class."""
+        share = torch.special.ndtr(noise.flatten(1)[:, :2].float())
+        rows = self._hole(share[:, 0], x.shape[2])
+        columns = self._hole(share[:, 1], x.shape[3])
+        return x.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], self.fill)
+
+    def _hole(self, share: Tensor, length: int) -> Tensor:
+        """Which of `length` places `(B, length)` are in the hole, for uniform shares `(B,)`."""
+        starts = length - self.side + 1
+        first = (share * starts).floor().clamp(max=starts - 1)[:, None]
+        place = torch.arange(length, device=share.device)
+        return (first <= place) & (place < first + self.side)
 
 
 class GrayscaleCorruption(Corruption):

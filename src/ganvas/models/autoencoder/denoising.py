@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from ganvas.models.autoencoder.coding import Coding
 from ganvas.models.automatic import AutomaticModule
 from ganvas.nn.corruptions import Corruption
@@ -33,5 +35,13 @@ class DenoisingAutoencoder(Coding, AutomaticModule):
 
     def loss_terms(self, batch: Batch) -> LossTerms:
         """The distance of clean images from what their corruptions are decoded to."""
-        corrupted = self.corruption(batch.x, self.noise(batch, *self.image_shape))
+        corrupted = self.corrupt(batch.x, self.noise(batch, *self.image_shape))
         return self.reconstruction_terms(batch.x, self.encode(corrupted))
+
+    def corrupt(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Images and normal noise of their shape `(B, C, H, W)` to what the network sees."""
+        return self.corruption(x, noise)
+
+    def corruption_words(self) -> str:
+        """What the network learns to undo."""
+        return str(self.corruption)
