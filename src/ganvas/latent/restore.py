@@ -95,8 +95,8 @@ class Restore(Tool):
             {"original": found.x, "corrupted": shown, "restored": restored},
             {
                 "original": _names(found),
-                "corrupted": _decibels(before),
-                "restored": _decibels(after),
+                "corrupted": _decibel(before),
+                "restored": _decibel(after),
             },
         )
         better = f"{int((after > before).sum())} of {len(found)}"
