@@ -31,6 +31,9 @@ SAID_ELSEWHERE = {
 }
 """Settings that the text says in other words, and those that have no part in a picture."""
 
+NEAR_WHITE = 248
+"""Least channel of colours that Pillow, which rounds to 4 levels, may take in white's place."""
+
 
 @dataclass(frozen=True)
 class Made:
@@ -148,9 +151,10 @@ def _gif(frames: Sequence[Picture], footer: Sequence[str], *, seconds: float) ->
 
 
 def _palette(pictures: Sequence[np.ndarray]) -> Image.Image:
-    """256 colours of pictures `(H, W, 3)` of any size: white and black as they are."""
+    """256 colours of pictures `(H, W, 3)` of any size; white, the ground, stays white."""
     pixels = np.concatenate([picture.reshape(1, -1, 3) for picture in pictures], axis=1)
-    found = Image.fromarray(pixels).quantize(254).getpalette() or []
+    colours = np.reshape(Image.fromarray(pixels).quantize(255).getpalette() or [], (-1, 3))
+    apart = colours[colours.min(1) < NEAR_WHITE]
     palette = Image.new("P", (1, 1))
-    palette.putpalette([255] * 3 + [0] * 3 + found[: 3 * 254])
+    palette.putpalette([255, 255, 255, *apart.flatten().tolist()])
     return palette
