@@ -1,0 +1,200 @@
+"""Pictures of images in the order of a score: sheets of them, and where they stand in a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ganvas.errors import RunError
+from ganvas.latent.inputs import Inputs, chosen_images
+from ganvas.latent.sheet import Sheet
+from ganvas.metrics.ranks import percentiles
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ganvas.latent.scene import Scene
+    from ganvas.models.view import ModelView
+
+WORDS = {"error": "squared error, summed over pixels", "elbo": "−ELBO in nats"}
+"""What is ranked by."""
+
+ROW, BLOCK = 8, 256
+"""Images beside each other; images scored at once."""
+
+USUAL, ODD = "tab:blue", "tab:red"
+
+Scores = Callable[[Tensor, Tensor | None], Tensor]
+"""From images `(B, C, H, W)` in [0, 1] and labels `(B,)` to how odd they are, float64 `(B,)`."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The images of the picture.
+
+    Attributes:
+        sheet: of them and their reconstructions.
+        names: of the images that were asked for.
+        marks: scores that the chart shows, by name.
+        values: to be said.
+        tensors: to be kept.
+        notes: for a reader.
+    """
+
+    sheet: Sheet
+    names: Sequence[str]
+    marks: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A split with its scores.
+
+    Attributes:
+        scene: whose split it is.
+        kind: of score.
+        scores: `(N,)`, the larger the odder.
+        is_odd: which images are of odd classes; None where none was said to be.
+    """
+
+    scene: Scene
+    kind: str
+    scores: Tensor
+    is_odd: Tensor | None
+
+    def extremes(self, show: int) -> Part:
+        """The most usual and the most odd images of the split."""
+        scene, order = self.scene, self.scores.argsort(stable=True)
+        show = min(show, len(order) // 2)
+        positions = torch.cat([order.flip(0)[:show], order[:show]])
+        request = replace(scene.request, images=positions.tolist(), y=None)
+        found = chosen_images(scene.data, request, num=None)
+        made = scene.reconstruct(found)
+        words = [self._words(score) for score in self.scores[positions].tolist()]
+        parts = {"most odd": slice(0, show), "most usual": slice(show, None)}
+        title = f"The most odd and the most usual images, by {WORDS[self.kind]}"
+        return Part(
+            _sheet(title, parts, found, made, words),
+            [],
+            tensors={"positions": positions, "images": found.x, "reconstructions": made},
+            notes=found.notes,
+        )
+
+    def given(self, found: Inputs, function: Scores, show: int) -> Part:
+        """Given images, the oddest first, and how many of the split are less odd."""
+        scene = self.scene
+        scores = _of_inputs(found, scene.view, function)
+        percent = percentiles(scores, self.scores)
+        order = scores.argsort(descending=True, stable=True).tolist()[: 2 * show]
+        names = [found.caption(i) for i in range(len(found))]
+        first = Inputs(
+            found.x[order],
+            None if found.y is None else found.y[order],
+            [found.names[i] for i in order],
+        )
+        made = scene.reconstruct(first)
+        split = scene.request.split
+        words = {
+            i: f"{self._words(scores[i].item())}\nodder than\n{percent[i]:.1f} % of {split}"
+            for i in order
+        }
+        title = f"{len(found)} given images, the oddest first, by {WORDS[self.kind]}"
+        left = len(found) - len(order)
+        return Part(
+            _sheet(title, {"given": slice(0, None)}, first, made, [words[i] for i in order]),
+            names,
+            marks={names[i]: scores[i].item() for i in order},
+            values={
+                f"{rank}. {names[i]}": words[i].replace("\nodder", ", odder").replace("\n", " ")
+                for rank, i in enumerate(order, start=1)
+            },
+            tensors={
+                "given_scores": scores,
+                "percentiles": percent,
+                "images": first.x,
+                "reconstructions": made,
+            },
+            notes=[*found.notes, *[f"{left} less odd ones are not shown"] * bool(left)],
+        )
+
+    def _words(self, score: float) -> str:
+        return f"{score:.1f} nats" if self.kind == "elbo" else f"error {score:.3g}"
+
+    def paint(self, axes: Axes, *, marks: Mapping[str, float]) -> None:
+        """How many images have such scores, odd classes apart, and where given ones stand."""
+        is_odd = (
+            torch.zeros(len(self.scores), dtype=torch.bool) if self.is_odd is None else self.is_odd
+        )
+        values = [*self.scores.tolist(), *marks.values()]
+        edges = torch.linspace(min(values), max(values), 41).tolist()
+        for part, colour, label in ((~is_odd, USUAL, "usual"), (is_odd, ODD, "odd")):
+            if part.any():
+                shares = torch.full((int(part.sum()),), 100 / int(part.sum()))
+                name = label if self.is_odd is not None else None
+                axes.hist(
+                    self.scores[part], edges, weights=shares, color=colour, alpha=0.6, label=name
+                )
+        for name, score in marks.items():
+            axes.axvline(score, color="black", linewidth=1)
+            axes.text(
+                score,
+                1.0,
+                name,
+                rotation=90,
+                va="top",
+                ha="right",
+                fontsize=8,
+                transform=axes.get_xaxis_transform(),
+            )
+        axes.set_xlabel(f"{WORDS[self.kind]}  (larger = odder)")
+        axes.set_ylabel("% of images" if self.is_odd is None else "% of the images of each kind")
+        if self.is_odd is not None:
+            axes.legend()
+
+
+def _sheet(
+    title: str, parts: Mapping[str, slice], found: Inputs, made: Tensor, words: Sequence[str]
+) -> Sheet:
+    """Rows of images with names, reconstructions with scores beneath them."""
+    rows: list[list[Tensor]] = []
+    labels, captions = [], []
+    for label, part in parts.items():
+        indices = list(range(len(found)))[part]
+        for block in (indices[i : i + ROW] for i in range(0, len(indices), ROW)):
+            rows += [[found.x[i] for i in block], [made[i] for i in block]]
+            labels += [label, "rebuilt"]
+            captions += [[found.caption(i) for i in block], [words[i] for i in block]]
+    marked = frozenset((r, c) for r in range(0, len(rows), 2) for c in range(len(rows[r])))
+    return Sheet(title, rows, row_labels=labels, captions=captions, marked=marked)
+
+
+def _of_inputs(found: Inputs, view: ModelView, function: Scores) -> Tensor:
+    """Scores `(N,)` of given images."""
+    y, device = found.given(view.module), view.module.device
+    with torch.no_grad():
+        parts = [
+            function(found.x[i : i + BLOCK].to(device), None if y is None else y[i : i + BLOCK])
+            for i in range(0, len(found), BLOCK)
+        ]
+    return finite(torch.cat(parts).cpu())
+
+
+def finite(scores: Tensor) -> Tensor:
+    """The scores.
+
+    Raises:
+        RunError: if any is NaN or infinite.
+    """
+    if not scores.isfinite().all():
+        raise RunError(
+            "the model gives NaN or infinite scores; its weights have diverged, choose an earlier "
+            "checkpoint"
+        )
+    return scores
