@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ganvas.engine.compose import compose, resolve
 from ganvas.engine.settings import Section, validate
@@ -39,3 +40,33 @@ def _searched(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         if not Path(search[-1]).is_dir() or not search[-1]:
             raise ConfigError(f"--config-dir: no such folder, got {search[-1]!r}")
     return search, overrides
+
+
+def as_override(value: Any) -> str:
+    """A Python value in Hydra's grammar, with all strings quoted.
+
+    Raises:
+        ConfigError: for a value that can't be written down.
+    """
+    match value:
+        case str() | Path():
+            return _quoted(str(value))
+        case None | bool() | int() | float():
+            return "null" if value is None else str(value).lower()
+        case Mapping():
+            return "{" + ",".join(f"{k}:{as_override(v)}" for k, v in value.items()) + "}"
+        case Sequence():
+            return "[" + ",".join(map(as_override, value)) + "]"
+    raise ConfigError(
+        f"a value must be a number, a text, a list or a mapping, got {type(value).__name__}"
+    )
+
+
+def _quoted(text: str) -> str:
+    """In double quotes, with `"`, an interpolation's `${` and backslashes before them escaped."""
+    whole = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", text)
+    return '"' + re.sub(r'(\\*)("|$)', _escaped, whole) + '"'
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return 2 * found[1] + (r"\"" if found[2] else "")

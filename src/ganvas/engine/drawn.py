@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganvas.data.tensor_file import write_whole
-from ganvas.errors import RunError
+from ganvas.errors import ConfigError, RunError
 from ganvas.tracking.files import read_run_json
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ SAID_ELSEWHERE = {
     *("out", "log", "accelerator", "paths", "full_error", "trust"),
 }
 """Settings that the text says in other words, and those that have no part in a picture."""
+
+NO_PART = ("command", "folder", "values")
+"""Keys of the text that the name of the picture does not depend on."""
 
 NEAR_WHITE = 248
 """Least channel of colours that Pillow, which rounds to 4 levels, may take in white's place."""
@@ -58,73 +61,96 @@ class Made:
         return self.path.read_bytes()
 
 
-def write(bench: Bench, drawing: Drawing, *, command: Sequence[str]) -> Made:
-    """Picture, animation and text; each whole or not at all.
+def check_out(out: str | None) -> None:
+    """A picture can be called that, and what stands beside it is no file of the user's own.
+
+    Raises:
+        ConfigError: if not.
+    """
+    if out is None:
+        return
+    path = Path(out).expanduser()
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"out: must be a file that ends in .png, got {out!r}")
+    if path.is_dir():
+        raise ConfigError(f"out: {path} is a folder; name a file in it")
+    text = path.with_suffix(".yaml")
+    if text.exists() and not text.read_bytes().startswith(b"command:"):
+        raise ConfigError(f"out: the text beside the picture would replace {text}; choose another")
+
+
+def write(bench: Bench, drawing: Drawing, *, images: Any, command: Sequence[str]) -> Made:
+    """Picture, animation and text; each whole or not at all, and the picture last.
 
     Args:
         bench: the run.
         drawing: of the tool.
+        images: that were given, as `ganvas.latent.inputs.records` has them.
         command: the overrides, for the text.
 
     Raises:
         RunError: if they can't be written.
+        ValueError: if the drawing holds NaN.
     """
     footer = _footer(bench, drawing)
-    text = _text(bench, drawing, command=command)
+    text = _text(bench, drawing, images=images, command=command)
     out = _out(bench, text)
     pixels = drawing.picture.render(footer)
-    files = {out: _png(pixels), out.with_suffix(".yaml"): _yaml(text)}
+    files = {out.with_suffix(".yaml"): _yaml(text)}
     animation = out.with_suffix(".gif") if drawing.frames else None
     if animation is not None:
         files[animation] = _gif(drawing.frames, footer, seconds=drawing.seconds)
+    files[out] = _png(pixels)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         for file, content in files.items():
             write_whole(file, content)
     except OSError as error:
-        raise RunError(f"out={out}: can't be written ({error.strerror}); choose another") from error
-    return Made(out, animation, drawing.values, drawing.tensors, pixels)
+        raise RunError(
+            f"out={out}: can't be written ({error.strerror}); choose another file by out=…"
+        ) from error
+    return Made(out, animation, text["values"], drawing.tensors, pixels)
 
 
 def _footer(bench: Bench, drawing: Drawing) -> list[str]:
     """The small print: whose picture this is, and what became of the images."""
     run = f"{read_run_json(bench.folder)['name']}/{bench.folder.name}"
-    weights = [] if bench.step is None else [f"{bench.checkpoint.name} (step {bench.step})"]
+    used = bench.weights
+    weights = [] if used is None else [f"{used.file.name} (step {used.step})"]
     return [" · ".join([run, *weights, f"seed {bench.settings.seed}"]), *drawing.notes]
 
 
-def _text(bench: Bench, drawing: Drawing, *, command: Sequence[str]) -> dict[str, Any]:
+def _text(bench: Bench, drawing: Drawing, *, images: Any, command: Sequence[str]) -> dict[str, Any]:
     """What is written beside the picture: seeds, inputs, checkpoint, and how to make it again."""
-    settings, checkpoint = bench.settings, None
-    if bench.step is not None:
-        content = bench.checkpoint.read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
-        checkpoint = {"file": bench.checkpoint.name, "step": bench.step, "sha256": sha256}
+    used = bench.weights
     return {
         "command": shlex.join(["ganvas", "latent", str(bench.folder), *command]),
+        "folder": str(Path.cwd()),
         "run": bench.folder.name,
-        "checkpoint": checkpoint,
-        **settings.model_dump(exclude=SAID_ELSEWHERE),
+        "checkpoint": None
+        if used is None
+        else {"file": used.file.name, "step": used.step, "sha256": used.sha256},
+        **bench.settings.model_dump(exclude=SAID_ELSEWHERE),
+        "images": images,
         "inputs": list(drawing.inputs),
         "notes": list(drawing.notes),
-        "values": dict(drawing.values),
+        "values": {name: _plain(value) for name, value in drawing.values.items()},
     }
 
 
-def _out(bench: Bench, text: Mapping[str, Any]) -> Path:
-    """The PNG: as asked for, or named by the tool, the checkpoint and a digest of all options.
+def _plain(value: Any) -> Any:
+    """A number or a text that YAML can hold."""
+    plain = value.item() if isinstance(value, Tensor | np.generic) else value
+    return plain if isinstance(plain, bool | int | float | str | None) else str(plain)
 
-    Raises:
-        RunError: if `out` is of another type.
-    """
+
+def _out(bench: Bench, text: Mapping[str, Any]) -> Path:
+    """The PNG: as asked for, or named by the tool, the checkpoint and a digest of all options."""
     if bench.settings.out:
-        out = Path(bench.settings.out).expanduser()
-        if out.suffix.lower() != ".png":
-            raise RunError(f"out={out}: must end in .png")
-        return out
-    kept = {key: value for key, value in text.items() if key not in ("command", "values")}
+        return Path(bench.settings.out).expanduser()
+    kept = {key: value for key, value in text.items() if key not in NO_PART}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
-    weights = [] if bench.step is None else [bench.checkpoint.stem]
+    weights = [] if bench.weights is None else [bench.weights.file.stem]
     return bench.folder / "latent" / ("-".join([bench.tool.name, *weights, digest[:8]]) + ".png")
 
 

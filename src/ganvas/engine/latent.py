@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ganvas.engine.build import (
-    FACTS,
-    build_data,
-    build_logger,
-    built,
-    facts_for,
-    instantiate,
-    model_class,
-)
+from ganvas.engine.build import FACTS, build_data, built, facts_for, instantiate, model_class
 from ganvas.engine.checkpoint_files import checkpoint_path
-from ganvas.engine.drawn import Made, write
+from ganvas.engine.drawn import Made, check_out, write
 from ganvas.engine.measures import chosen_extractor
 from ganvas.engine.priors import build_prior, code_source
-from ganvas.engine.runs import pick_device, read_checked, read_config, restore
+from ganvas.engine.runs import pick_device, read_checked, restore
 from ganvas.engine.settings import LatentSettings
+from ganvas.engine.shown import shown
 from ganvas.engine.targets import check_arguments, check_node, locate
-from ganvas.errors import ConfigError, GanvasError, RunError
+from ganvas.errors import ConfigError, GanvasError, GanvasWarning, RunError
+from ganvas.evaluation.priors import OwnPrior
 from ganvas.evaluation.subject import Options, Subject
+from ganvas.latent.inputs import records
 from ganvas.latent.scene import Request, Scene
 from ganvas.latent.tool import Tool
 from ganvas.models.view import ModelView
-from ganvas.tracking.record import RunRecord
 from ganvas.types import POINT_SHAPE
 
 if TYPE_CHECKING:
     from ganvas.data import ImageData
     from ganvas.evaluation.priors import CodeSource
+
+PIXELS = "ganvas.nn.pixels.Pixels"
+"""What `conf/latent.yaml` chooses for the tools that look at features."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Whose picture it is.
+
+    Attributes:
+        file: the checkpoint.
+        sha256: of its content.
+        step: that it was written at.
+    """
+
+    file: Path
+    sha256: str
+    step: int
 
 
 class Bench:
@@ -53,12 +66,14 @@ class Bench:
         self.checked = read_checked(self.folder, trust=settings.trust, paths=settings.paths)
         data = build_data(self.checked)
         self.tool = build_tool(settings.tool, data=data, trust=settings.trust)
-        self.step: int | None = None
+        self.prior = build_prior(settings.prior, trust=settings.trust)
+        self.weights: Weights | None = None
+        self._drew_codes = False
 
     @property
-    def checkpoint(self) -> Path:
-        """The file."""
-        return checkpoint_path(self.folder, self.settings.checkpoint)
+    def step(self) -> int | None:
+        """Of the weights; None where the tool did not ask for the model."""
+        return None if self.weights is None else self.weights.step
 
     def check(self) -> None:
         """The tool can be used on this run's model.
@@ -73,11 +88,27 @@ class Bench:
         shape = tuple(build_data(self.checked).image_shape) if self.tool.draws_images else None
         if shape == POINT_SHAPE:
             raise ConfigError(f"{asked}: draws images, and this run makes points of the plane")
+        if not self.tool.needs_features and self.settings.features != {"_target_": PIXELS}:
+            raise ConfigError(f"features: {asked} looks at no features; leave features out")
+
+    def check_used(self) -> None:
+        """Warn of settings that the picture does not depend on."""
+        if not (self._drew_codes or isinstance(self.prior, OwnPrior)):
+            warnings.warn(
+                "prior: left aside, since no codes were drawn; images=random draws some",
+                GanvasWarning,
+                stacklevel=3,
+            )
 
     def view(self) -> ModelView:
         """The model with the checkpoint's weights."""
-        model, content = restore(self.checked, self.folder, self.settings.checkpoint)
-        self.step = content["ganvas_counters"]["step"]
+        while True:
+            file = checkpoint_path(self.folder, self.settings.checkpoint)
+            sha256 = _hashed(file)
+            model, content = restore(self.checked, self.folder, str(file))
+            if _hashed(file) == sha256:  # else training has replaced it meanwhile
+                break
+        self.weights = Weights(file, sha256, content["ganvas_counters"]["step"])
         return ModelView(model.to(pick_device(self.settings.accelerator)))
 
     def data(self) -> ImageData:
@@ -88,11 +119,13 @@ class Bench:
 
     def codes(self, scene: Scene) -> CodeSource:
         """What draws random codes."""
+        self._drew_codes, model = True, scene.view.module
+        assert self.weights is not None
         return code_source(
-            build_prior(self.settings.prior, trust=self.settings.trust),
-            scene.view.module,
+            self.prior,
+            model,
             folder=self.folder,
-            checkpoint=self.checkpoint,
+            checkpoint=self.weights.file,
             data=lambda: scene.data,
         )
 
@@ -174,38 +207,24 @@ def draw(settings: LatentSettings, *, given: Any = None, command: Sequence[str] 
     Raises:
         GanvasError: if the run can't be used, the tool does not fit, or nothing can be written.
     """
+    check_out(settings.out)
     bench = Bench(settings)
     bench.check()
-    tool = bench.tool
-    logger = build_logger(bench.checked) if settings.log else None
-    scene = bench.scene(settings.images if given is None else given)
-    try:
-        drawing = tool.draw(scene)
-    except GanvasError:
-        raise
-    except ValueError as error:
-        raise RunError(f"tool={tool.name}: {error}") from error
-    made = write(bench, drawing, command=command)
-    if logger is not None:
-        _log(bench, logger, made.pixels)
+    images = settings.images if given is None else given
+    origin = records(images)
+    with shown(bench) as show:
+        try:
+            drawing = bench.tool.draw(bench.scene(images))
+            made = write(bench, drawing, images=origin, command=command)
+        except GanvasError:
+            raise
+        except ValueError as error:
+            raise RunError(f"tool={bench.tool.name}: {error}") from error
+        bench.check_used()
+        show(made)
     return made
 
 
-def _log(bench: Bench, logger: Any, pixels: np.ndarray) -> None:
-    """Show the picture where the run was shown."""
-    record = RunRecord.open(bench.folder, resume=False)
-    try:
-        step = bench.step or 0
-        logger.start(
-            bench.folder,
-            config=read_config(bench.folder),
-            name=f"{record.content['name']}-{record.id}",
-            run_id=record.tracker_id,
-            first_step=step,
-        )
-        try:
-            logger.log_images(f"latent/{bench.tool.name}", pixels, step=step)
-        finally:
-            logger.finish()
-    finally:
-        record.close()
+def _hashed(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganvas.engine.command import command_settings
+from ganvas.engine.command import as_override, command_settings
 from ganvas.engine.compose import options, suggest
 from ganvas.engine.latent import draw
 from ganvas.engine.notices import plain_notices
 from ganvas.engine.settings import LatentSettings
+from ganvas.errors import ConfigError
 
 if TYPE_CHECKING:
     from ganvas.engine.drawn import Made
@@ -24,27 +24,35 @@ class Latent:
     Args:
         folder: of the run.
         trust: your own modules that its config may name.
-        config_dir: a folder with more config groups.
     """
 
     def __init__(self, folder: Path, *, trust: Sequence[str] = ()) -> None:
         self._folder, self._trust = folder, tuple(trust)
 
     def __dir__(self) -> list[str]:
-        return options("tool")
+        return ["draw", *options("tool")]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in options("tool"):
             raise AttributeError(f"no such tool: {name}{suggest(name, options('tool'))}")
         return partial(self.draw, name)
 
-    def draw(self, tool: str, *, images: Any = None, **chosen: Any) -> Made:
+    def draw(
+        self,
+        tool: str,
+        *,
+        images: Any = None,
+        config_dir: str | Path | None = None,
+        **chosen: Any,
+    ) -> Made:
         """Draw with one tool.
 
         Args:
             tool: its name, as in `ganvas list tools`.
-            images: positions in the split, files, folders, Pillow images, or tensors
-                `(C, H, W)` or `(N, C, H, W)` in [0, 1]; "random" for random codes.
+            images: positions in the split, files, folders, Pillow images, or tensors or arrays
+                `(C, H, W)` or `(N, C, H, W)` in [0, 1]; one of them or a list; "random" for random
+                codes.
+            config_dir: a folder with more config groups, such as a `tool` of your own.
             chosen: keys of `conf/latent.yaml` (`seed=1`) and options of the tool (`steps=5`).
 
         Returns:
@@ -53,30 +61,33 @@ class Latent:
         Raises:
             GanvasError: see `ganvas.engine.latent.draw`.
         """
-        top = set(LatentSettings.model_fields)
-        groups = ("prior", "features")
-        typed = [f"tool={tool}"]
-        for key, value in chosen.items():
-            whole = key in top and key not in ("tool", "run")
-            name = key if whole else f"tool.{key}"
-            typed.append(f"{name}={value if key in groups else _as_override(value)}")
-        items = images if isinstance(images, list | tuple) else [images]
-        if all(isinstance(item, int | str | Path) for item in items):  # they can be written down
-            typed.append(f"images={_as_override(images)}")
-            images = None
-        given = None if images is None else list(items)
+        typed = [] if config_dir is None else [f"--config-dir={config_dir}"]
+        typed += [f"tool={tool}", *(_typed(key, value) for key, value in chosen.items())]
+        if self._trust and "trust" not in chosen:
+            typed.append(f"trust={as_override(self._trust)}")
+        items = list(images) if isinstance(images, list | tuple) else [images]
+        given, origin = None, []
+        if all(isinstance(item, int | float | str | Path | None) for item in items):
+            typed.append(f"images={as_override(images)}")
+        else:  # they can't be written down, so the text's command asks for them
+            given, origin = items, ["images=???"]
         settings = command_settings(LatentSettings, "latent", str(self._folder), typed)
-        settings = settings.model_copy(update={"trust": [*settings.trust, *self._trust]})
         with plain_notices():
-            return draw(settings, given=given, command=typed)
+            return draw(settings, given=given, command=[*typed, *origin])
 
 
-def _as_override(value: Any) -> str:
-    """A Python value in Hydra's grammar: JSON with its strings quoted, keys bare."""
-    if isinstance(value, str | Path):
-        return json.dumps(str(value), ensure_ascii=False)
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{k}:{_as_override(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, Sequence):
-        return "[" + ",".join(map(_as_override, value)) + "]"
-    return json.dumps(value)
+def _typed(key: str, value: Any) -> str:
+    """One argument as on the command line.
+
+    Raises:
+        ConfigError: for a value that can't be written down.
+    """
+    group, _, option = key.partition(".")
+    known = group in LatentSettings.model_fields and group not in ("tool", "run")
+    name = key if known else f"tool.{key}"
+    if group in ("prior", "features") and not option:
+        return f"{name}={value}"
+    try:
+        return f"{name}={as_override(value)}"
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error

@@ -1,6 +1,6 @@
 """Run records and the trackers that show them. Read `record.py` first, then `hub.py`."""
 
-from ganvas.tracking.base import NullTracker, Tracker
+from ganvas.tracking.base import Animates, NullTracker, Ready, Tracker
 from ganvas.tracking.files import find_runs, read_run_json
 from ganvas.tracking.hub import Hub
 from ganvas.tracking.lock import holder
@@ -11,8 +11,10 @@ from ganvas.tracking.tensorboard_logger import TensorBoardTracker
 from ganvas.tracking.wandb_logger import WandbTracker
 
 __all__ = [
+    "Animates",
     "Hub",
     "NullTracker",
+    "Ready",
     "RunRecord",
     "Status",
     "TensorBoardTracker",

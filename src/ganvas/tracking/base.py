@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, final, runtime_checkable
 
+from ganvas.errors import ConfigError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -64,9 +66,33 @@ class Tracker(Protocol):
         """Ends; a second call does nothing."""
 
 
+@runtime_checkable
+class Ready(Protocol):
+    """A tracker that can tell before `start` whether it will show anything."""
+
+    def check(self) -> None:
+        """Looks, and starts nothing.
+
+        Raises:
+            ConfigError: nothing would be shown; why, with the remedy.
+        """
+
+
+@runtime_checkable
+class Animates(Protocol):
+    """A tracker that shows animations, too."""
+
+    def log_animation(self, name: str, file: Path, *, step: int) -> None:
+        """Shows a GIF."""
+
+
 @final
 class NullTracker:
     """Shows nothing: the local run record is all there is."""
+
+    def check(self) -> None:
+        """Refuses always: see `Ready.check`."""
+        raise ConfigError("the run has logger=none, which shows nothing")
 
     def start(
         self,

@@ -26,6 +26,10 @@ class TensorBoardTracker:
         self._writer: Any = None
         self._step = 0
 
+    def check(self) -> None:
+        """Whether TensorBoard is installed; see `Ready.check`."""
+        _writer_class()
+
     def start(
         self,
         run_dir: Path,
@@ -44,14 +48,7 @@ class TensorBoardTracker:
         """
         import yaml
 
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ConfigError(
-                "logger=tensorboard needs the package tensorboard; "
-                "`pip install ganvas[tensorboard]`, or choose logger=none"
-            ) from error
-        self._writer = SummaryWriter(
+        self._writer = _writer_class()(
             str(run_dir / "tensorboard"),
             purge_step=first_step + 1 if first_step else None,
             flush_secs=self.flush_secs,
@@ -97,3 +94,14 @@ class TensorBoardTracker:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+
+
+def _writer_class() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError(
+            "logger=tensorboard needs the package tensorboard; "
+            "`pip install ganvas[tensorboard]`, or choose logger=none"
+        ) from error
+    return SummaryWriter

@@ -79,6 +79,14 @@ class WandbTracker:
         self._run: Any = None
         self._active_mode: Mode = "disabled"
 
+    def check(self) -> None:
+        """Whether the run would be shown; see `Ready.check`."""
+        mode = _configured_mode(self.mode)
+        if mode == "disabled":
+            raise ConfigError("W&B is disabled, by logger.mode or WANDB_MODE, and shows nothing")
+        if mode == "online":
+            _resolve(mode, settings=_quiet_import().setup().settings)
+
     def start(
         self,
         run_dir: Path,
@@ -176,6 +184,13 @@ class WandbTracker:
             import wandb
 
             self._run.log({name: wandb.Image(image), "step": step})
+
+    def log_animation(self, name: str, file: Path, *, step: int) -> None:
+        """Shows a GIF."""
+        if self._run is not None:
+            import wandb
+
+            self._run.log({name: wandb.Video(str(file), format="gif"), "step": step})
 
     def save_checkpoint(self, path: Path) -> None:
         """Uploads a checkpoint as an artifact of type "model", where `artifacts` is true."""
