@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ganvas.latent.scene import BATCH
+from ganvas.latent.search import (
+    NUM,
+    Found,
+    Objective,
+    Target,
+    chosen_target,
+    descend,
+    encoded_target,
+    milestones,
+    squares,
+)
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.metrics.reconstruction import ROUNDING_MSE, psnr, squared_error
@@ -19,79 +28,8 @@ from ganvas.protocols import Decodes, Encodes, labels_for
 if TYPE_CHECKING:
     from ganvas.latent.scene import Scene
 
-NUM = 6
-"""Images where none were named."""
-
 COLUMNS, FRAMES, HELD = 5, 30, 10
 """Steps shown in the picture and in the animation, ends included; how long its last one stays."""
-
-Objective = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Target:
-    """Images `(N, C, H, W)` to be found, and what is known of them."""
-
-    x: Tensor
-    y: Tensor | None
-    names: Sequence[str]
-    notes: Sequence[str]
-    true: Tensor | None
-    """Codes `(N, Z)` that they were decoded from, where they are the model's own samples."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """The best code of each image by each shown step, of the start that ended best.
-
-    Attributes:
-        codes: `(K, N, Z)`.
-        images: `(K, N, C, H, W)`.
-        errors: squared error per pixel, `(K, N)`.
-        steps: K of them, from 0 to the last.
-    """
-
-    codes: Tensor
-    images: Tensor
-    errors: Tensor
-    steps: Sequence[int]
-
-
-def descend(
-    objective: Objective, start: Tensor, *, steps: int, lr: float, kept: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """Each row of `start` `(M, Z)` followed downhill by Adam, on its own.
-
-    The rate falls from `lr` to 0 by a half cosine. What is kept is the best code so far, and so
-    the result is no worse than its start.
-
-    Args:
-        objective: from codes `(M, Z)` to values `(M,)`, each of its own row.
-        start: codes.
-        steps: of Adam.
-        lr: its rate at first.
-        kept: steps to look at; 0 is before the first.
-
-    Returns:
-        The best codes so far `(K, M, Z)` and their values `(K, M)`.
-    """
-    z = start.detach().clone().requires_grad_()
-    adam = torch.optim.Adam([z], lr=lr)
-    best, least = start.clone(), torch.full_like(start[:, 0], torch.inf)
-    codes, values = [], []
-    for step in range(steps + 1):
-        with torch.enable_grad():
-            value = objective(z)
-        better = value.detach() < least
-        best = torch.where(better[:, None], z.detach(), best)
-        least = torch.where(better, value.detach(), least)
-        if step in kept:
-            codes.append(best)
-            values.append(least)
-        adam.param_groups[0]["lr"] = lr * (1 + np.cos(np.pi * step / steps)) / 2
-        (z.grad,) = torch.autograd.grad(value.sum(), z)
-        adam.step()
-    return torch.stack(codes), torch.stack(values)
 
 
 class Project(Tool):
@@ -144,8 +82,8 @@ class Project(Tool):
     def draw(self, scene: Scene) -> Drawing:
         """See the class."""
         self._check(scene.view.module)
-        target = _target(scene)
-        encoded = _encoded(scene, target)
+        target = chosen_target(scene)
+        encoded = encoded_target(scene, target)
         found = self._search(scene, target, self._starts(scene, encoded, num=len(target.x)))
         again = None if encoded is None else scene.decode(encoded, target.y)
         errors = found.errors[-1]
@@ -189,7 +127,7 @@ class Project(Tool):
 
     def _search(self, scene: Scene, target: Target, starts: Tensor) -> Found:
         """From all starts of all images; of each image the best is kept."""
-        kept = sorted({*_milestones(self.steps, FRAMES), *_milestones(self.steps, COLUMNS)})
+        kept = sorted({*milestones(self.steps, FRAMES), *milestones(self.steps, COLUMNS)})
         num, restarts = starts.shape[:2]
         codes, values = [], []
         for rows in torch.arange(num * restarts).split(BATCH):
@@ -207,7 +145,7 @@ class Project(Tool):
 
     def _objective(self, scene: Scene, target: Target, rows: Tensor) -> Objective:
         """Of codes `(M, Z)` that are to become these images."""
-        model = scene.view.module
+        model: Any = scene.view.module
         x = target.x[rows].to(model.device)
         given = labels_for(model, None if target.y is None else target.y[rows].to(model.device))
         low, high = model.value_range
@@ -216,11 +154,11 @@ class Project(Tool):
 
         def objective(z: Tensor) -> Tensor:
             images = (model.decode(z, **given) - low) / (high - low)
-            value = _squares(images - x)
+            value = squares(images - x)
             if self.prior_weight:
-                value = value + self.prior_weight * _squares(z)
+                value = value + self.prior_weight * squares(z)
             if extractor is not None:
-                distance = _squares(extractor(images.clamp(0, 1)).vectors - features)
+                distance = squares(extractor(images.clamp(0, 1)).vectors - features)
                 value = value + self.feature_weight * distance
             return value
 
@@ -246,45 +184,9 @@ class Project(Tool):
         return notes
 
 
-def _squares(difference: Tensor) -> Tensor:
-    """Sum of squares of each row."""
-    return difference.square().flatten(1).sum(1)
-
-
-def _milestones(steps: int, num: int) -> list[int]:
-    """At most so many steps from 0 to the last, denser at first, where most happens."""
-    return [0, *sorted({round(step) for step in np.geomspace(1, steps, num)[1:]})]
-
-
-def _target(scene: Scene) -> Target:
-    """The given images, or samples of the model, whose codes are known."""
-    if scene.request.images == "random":
-        codes = scene.codes(NUM)
-        images = scene.decode(codes.z, codes.y)
-        note = "targets are samples of the model itself, so that a perfect search has no error"
-        return Target(images, codes.y, codes.names, [note], codes.z)
-    found = scene.inputs(NUM)
-    names = [found.caption(i) for i in range(len(found))]
-    return Target(found.x, found.given(scene.view.module), names, found.notes, None)
-
-
-def _encoded(scene: Scene, target: Target) -> Tensor | None:
-    """Codes `(N, Z)` by the encoder, where there is one."""
-    if not isinstance(scene.view.module, Encodes):
-        return None
-    rows = torch.arange(len(target.x)).split(BATCH)
-    with torch.no_grad():
-        return torch.cat(
-            [
-                scene.view.encode(target.x[i], None if target.y is None else target.y[i])
-                for i in rows
-            ]
-        )
-
-
 def _sheet(target: Target, found: Found, encoded: Tensor | None) -> Sheet:
     """A row for each image: from the start to the result, and what is still wrong."""
-    shown = _milestones(found.steps[-1], COLUMNS)
+    shown = milestones(found.steps[-1], COLUMNS)
     at = [found.steps.index(step) for step in shown]
     rows, captions = [], []
     for i, x in enumerate(target.x):
@@ -318,7 +220,7 @@ def _frames(target: Target, found: Found) -> list[Sheet]:
     frames = [
         Sheet(
             f"Step {step} of {found.steps[-1]}",
-            [target.x, images, (images - target.x).abs()],
+            [list(target.x), list(images), list((images - target.x).abs())],
             row_labels=["target", "search", "|difference|"],
             captions=[[], [f"MSE {error:.4f}" for error in errors.tolist()], []],
             marked=frozenset((0, c) for c in columns),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ganvas.data.decode import opened_image
@@ -25,8 +25,16 @@ if TYPE_CHECKING:
 
 Kind = Literal["samples", "reconstructions"]
 
-COLUMNS, HELD = 4, 6
+COLUMNS, HELD = 5, 6
 """Panels of a row; how often the last frame is shown."""
+
+GREY = (200, 200, 200)
+
+WHAT: Mapping[Kind, str] = {
+    "samples": "each grid is of the same noise",
+    "reconstructions": "each grid is of the same images: a row of them above the row of their "
+    "reconstructions",
+}
 
 Part = TypeVar("Part")
 
@@ -97,20 +105,21 @@ class Walk(Tool):
             canvas = Image.new("RGB", (width, height), "white")
             at = ((width - picture.width) // 2, (height - picture.height) // 2)
             canvas.paste(picture, at)
+            ImageDraw.Draw(canvas).rectangle((0, 0, width - 1, height - 1), outline=GREY)
             panels[file] = torch.from_numpy(np.array(canvas)).permute(2, 0, 1) / 255
         return panels
 
     def _moving(self, parts: Sequence[tuple[Tensor, str]]) -> list[Sheet]:
         """One panel after another, if there are several; the last one stays a while."""
-        frames = [
-            Sheet(f"{self.of.capitalize()} over training", [[panel]], captions=[[words]])
-            for panel, words in parts
-        ]
+        frames = []
+        for panel, words in parts:
+            step, *seen = words.split("\n")
+            frames.append(Sheet(f"{self.of.capitalize()}, {step}", [[panel]], captions=[seen]))
         return frames + frames[-1:] * HELD if len(frames) > 1 else []
 
     def _notes(self, folder: Path, grids: Sequence[Grid]) -> list[str]:
         """What is not shown, and how the run ended."""
-        notes = []
+        notes = [WHAT[self.of]]
         num, last = len(grids), grids[-1].step
         if num > self.num:
             notes.append(f"{self.num} of {num} recorded grids, evenly by their order")
@@ -172,9 +181,10 @@ def _opened(file: Path, *, side: int) -> Image.Image:
 def _images_seen(folder: Path) -> tuple[dict[int, int], list[str]]:
     """Images by logged step; a note where the table can't be read."""
     try:
-        return metrics_frame(folder)["images_seen"].to_dict(), []
+        seen = metrics_frame(folder)["images_seen"]
     except RunError as error:
         return {}, [f"images seen are not told: {error}"]
+    return dict(zip(seen.index.tolist(), seen.tolist(), strict=True)), []
 
 
 def _words(grid: Grid, seen: dict[int, int]) -> str:
