@@ -120,11 +120,11 @@ class Nearest(Tool):
         beside = trained.x.unflatten(0, indices.shape)
         classes = [""] * len(trained) if trained.y is None else [f"class {y}" for y in trained.y]
         return Sheet(
-            f"Samples nearest to a training image: the first {num} of {len(hits.order):,} samples, "
-            f"among {hits.num_train:,} images",
+            f"The {num} of {len(hits.order):,} samples nearest to any of {hits.num_train:,} "
+            "training images",
             [[image, *others] for (image, _, _), others in zip(rows, beside, strict=True)],
             row_labels=[verdict for _, _, verdict in rows],
-            column_labels=["", *(f"nearest {i}" for i in range(1, self.k + 1))],
+            column_labels=["sample", "nearest", *map(str, range(2, self.k + 1))],
             captions=[
                 [
                     name,
@@ -178,7 +178,7 @@ class Hits:
         share = (self.unseen <= self.distances[sample]).double().mean().item()
         if share == 0:
             return f"nearer than each of\n{len(self.unseen)} unseen images"
-        return f"{share:.1%} of unseen images\nare as near or nearer"
+        return f"{100 * share:.1f} % of unseen images\nare as near or nearer"
 
     @property
     def values(self) -> dict[str, float]:
@@ -253,12 +253,14 @@ def _unseen_rows(scene: Scene, hits: Hits) -> list[Row]:
 
 def _notes(scene: Scene, hits: Hits) -> list[str]:
     """What a reader must know."""
-    split, values = scene.request.split, hits.values
+    values = hits.values
     return [
-        "beneath training images: position · distance (euclidean in features="
-        f"{scene.subject.extractor.name}); blue: unseen images ({split}), to judge samples by",
-        f"median distance from the nearest training image: samples {values['median_sample']:.3g}, "
-        f"unseen images {values['median_unseen']:.3g}; a sample is nearer than an unseen image "
-        f"with probability {values['memorization']:.2f}",
-        "blurred samples may be near without being copies: compare the pictures",
+        "beneath training images: position · distance, euclidean in "
+        f"features={scene.subject.extractor.name}",
+        f"blue: unseen images ({scene.request.split}) beside their nearest training images, to "
+        "judge the samples by",
+        f"median distance from the nearest training image: {values['median_sample']:.3g} of "
+        f"samples, {values['median_unseen']:.3g} of unseen images",
+        f"a sample is nearer than an unseen image with probability {values['memorization']:.2f}; "
+        "blurred samples may be near without being copies",
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
@@ -15,12 +15,12 @@ from ganvas.latent.scene import Request
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.metrics.nearest import Found, search
+from ganvas.nn.extractor import quantized, unit
 from ganvas.protocols import Conditional, Encodes, HasPosterior
 from ganvas.types import Split
 
 if TYPE_CHECKING:
     from ganvas.latent.scene import Codes, Scene
-    from ganvas.types import Batch
 
 Metric = Literal["euclidean", "cosine"]
 
@@ -123,9 +123,11 @@ class Neighbours(Tool):
                 "codes": queries.z,
                 "by_code": hits.by_code.indices,
                 "by_pixels": hits.by_pixels.indices,
+                "code_distances": hits.by_code.distances,
+                "pixel_distances": hits.by_pixels.distances,
             },
             inputs=queries.names[:num],
-            notes=[*queries.notes, *self._notes(scene, hits, num=num)],
+            notes=[*queries.notes, *self._notes(scene, hits)],
         )
 
     def _search(self, scene: Scene, queries: Codes) -> Hits:
@@ -148,22 +150,26 @@ class Neighbours(Tool):
                 f"k={self.k}: {there} images are searched, too few for as many neighbours"
                 f"{others}; choose a smaller tool.k, or search more"
             )
-        k, x = self.k + extra, queries.inputs.x
+        k = self.k + extra
         found = (
             nearest_codes(queries.z.cpu(), searched.z, k=k, metric=self.metric),
-            search(x.flatten(1), self._pixels(scene), k=k),
+            self._nearest_pixels(scene, queries.inputs.x, k=k),
         )
         by_code, by_pixels = (without(part, own) for part in found) if extra else found
         return Hits(queries.inputs, own, searched.y, there, by_code, by_pixels)
 
-    def _pixels(self, scene: Scene) -> Tensor:
-        """The searched images `(M, P)` in [0, 1], on the CPU."""
+    def _nearest_pixels(self, scene: Scene, x: Tensor, *, k: int) -> Found:
+        """The k nearest by pixels of images `(N, C, H, W)` in [0, 1], as metrics see them."""
+        low_high = (0.0, 1.0)
 
-        def flat(batch: Batch) -> Mapping[str, Tensor]:
-            return {"x": batch.x.flatten(1)}
+        def seen(images: Tensor) -> Tensor:  # in bytes, which take a quarter of the memory
+            to_seen = quantized if scene.subject.quantizes else unit
+            return to_seen(images, low_high).flatten(1)
 
-        batches = scene.subject.batches(self.within, num=self.num_searched, value_range=(0.0, 1.0))
-        return scene.subject.collect(flat, batches)["x"]
+        batches = scene.subject.batches(self.within, num=self.num_searched, value_range=low_high)
+        points = scene.subject.collect(lambda batch: {"x": seen(batch.x)}, batches)["x"]
+        found = search(seen(x), points, k=k)
+        return Found(found.distances / (255 if scene.subject.quantizes else 1), found.indices)
 
     def _sheet(self, scene: Scene, hits: Hits, *, num: int) -> Sheet:
         """Two rows for each query: by code, and by pixels."""
@@ -189,19 +195,21 @@ class Neighbours(Tool):
             bars=(1,),
         )
 
-    def _notes(self, scene: Scene, hits: Hits, *, num: int) -> list[str]:
+    def _notes(self, scene: Scene, hits: Hits) -> list[str]:
         """What a reader must know."""
         model, notes = scene.view.module, []
         means = " (means of q(z|x))" if isinstance(model, HasPosterior) else ""
-        notes.append(f"distances: {self.metric} of codes{means}, euclidean of pixels in [0, 1]")
+        notes.append(
+            f"beneath {self.within} images: position · distance, {self.metric} of codes{means}, "
+            "euclidean of pixels in [0, 1]"
+        )
         if isinstance(model, Conditional):
             notes.append("the encoder is told the class, so that codes need not hold it")
         if any(p is not None for p in hits.own):
             notes.append("an image of the searched split is no neighbour of itself")
-        if scene.request.images is None and num < len(hits.queries):
-            notes.append(
-                f"values: of the first {len(hits.queries)} images of {scene.request.split}"
-            )
+        first = f"the first {len(hits.queries)} images of {scene.request.split}"
+        named = f"these {len(hits.queries)} queries"
+        notes.append(hits.summary(first if scene.request.images is None else named))
         return notes
 
 
@@ -251,12 +259,25 @@ class Hits:
         found = {"queries": len(self.queries), "in_both": self.in_both.double().mean().item() / k}
         if not self.known.any():
             return found
+        assert self.queries.y is not None
         for name, part in (("code", self.by_code), ("pixels", self.by_pixels)):
             same = self.same_class(part)[self.known].double()
             found[f"same_class_by_{name}"] = same.mean().item()
-        everyone = Found(torch.zeros(1, self.num), torch.arange(self.num)[None])
-        found["same_class_by_chance"] = self.same_class(everyone)[self.known].double().mean().item()
+        chance = [(self.y == label).double().mean() for label in self.queries.y[self.known]]
+        found["same_class_by_chance"] = torch.stack(chance).mean().item()
         return found
+
+    def summary(self, of: str) -> str:
+        """The values in words."""
+        found = {name: f"{100 * value:.0f} %" for name, value in self.values.items()}
+        words = [f"{found['in_both']} of neighbours are in both lists"]
+        if self.known.any():
+            words.append(
+                f"{found['same_class_by_code']} by code have the query's class, "
+                f"{found['same_class_by_pixels']} by pixels, "
+                f"{found['same_class_by_chance']} by chance"
+            )
+        return f"{of}: {'; '.join(words)}"
 
     def label(self, index: int, *, by_code: bool) -> str:
         """Of a row."""

@@ -50,7 +50,7 @@ def search(
     equal vectors are at distance 0, whatever their length.
 
     Args:
-        queries: `(N, D)`.
+        queries: `(N, D)`, floats or integers.
         points: `(M, D)`.
         k: how many.
         itself: whether query i may be its own neighbour; if not, point i is left out for it.
@@ -110,7 +110,8 @@ def center_of(vectors: Tensor) -> Tensor:
 
     ‖x‖² + ‖y‖² − 2 x·y loses the digits of a distance that is small beside the lengths.
     """
-    return vectors.mean(0, dtype=torch.float64)
+    sums = [vectors[rows].double().sum(0) for rows in chunks(vectors, CHUNK)]
+    return torch.stack(sums).sum(0) / len(vectors)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
