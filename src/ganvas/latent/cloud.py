@@ -72,7 +72,7 @@ class Cloud:
         axes.grid(color="0.93")
         axes.set_axisbelow(True)
         if self.drawn is not None:
-            axes.scatter(*self.drawn.T.numpy(), s=14, c=PALE, marker="x", lw=0.6, label="prior")
+            axes.scatter(*self.drawn.T.numpy(), s=14, c=PALE, marker="x", lw=0.6)
         if self.labels is None:
             self._points(axes, slice(None), color=COLOURS[0])
         elif len(classes := self.labels.unique().tolist()) > MOST:
@@ -81,6 +81,8 @@ class Cloud:
             self._classes(axes, self.labels, classes)
         if self.shadow is not None:
             self._contours(axes, self.shadow, low, high)
+        if self.drawn is not None:
+            axes.scatter([], [], c=PALE, marker="x", lw=1, label="drawn from\nthe prior")
         if self.marks is not None:
             self._marks(axes, self.marks)
         self._legend(axes)

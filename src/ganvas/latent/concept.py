@@ -1,0 +1,329 @@
+"""An attribute as a direction of latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ganvas.errors import RunError
+from ganvas.latent.attribute import Axis, Separation, classifier_normal, difference
+from ganvas.latent.chart import Chart, Stack
+from ganvas.latent.manifold import number
+from ganvas.latent.scene import BATCH
+from ganvas.latent.sheet import Picture, Sheet
+from ganvas.latent.spread import spread_encodings
+from ganvas.latent.tool import Drawing, Tool
+from ganvas.protocols import Conditional, Decodes, Encodes
+
+if TYPE_CHECKING:
+    from ganvas.latent.scene import Codes, Scene
+    from ganvas.types import Split
+
+Method = Literal["means", "classifier"]
+"""How a direction is found from labels."""
+
+WORDS = {"means": "difference of class means", "classifier": "normal of a linear classifier"}
+SIGNS = {"add": "+", "subtract": "−"}
+
+NUM_SHOWN = 6
+"""Images that are moved where none were given."""
+
+
+class Concept(Tool):
+    """Images whose codes are moved along a direction that stands for an attribute.
+
+    With `label`, from codes of training images: the difference of the class means (Larsen et al.
+    2016, arXiv:1512.09300), or the normal of a logistic regression. With `add` and `subtract`, the
+    mean code of the ones minus that of the others; where one is empty, 0 takes its place. Strength
+    s moves a code by s · step · u, with the unit direction u and step = u · (m₁ − m₀), the distance
+    of the means along it: by the whole difference of means where s = 1 and u is their direction,
+    and as far along the normal of a classifier.
+
+    Codes of a conditional model need not hold the class, which its decoder is told, so that no
+    direction of a label is sought in them.
+
+    Args:
+        label: a class; the first where None and no images are added or subtracted.
+        against: another; all others where None.
+        method: "means" or "classifier".
+        strengths: above 0, ascending; shown forwards and backwards around the reconstruction.
+        add: positions in the split, files or folders.
+        subtract: likewise.
+        num: images at most that the direction is found from, and tested on.
+        inverse_penalty: C of the classifier.
+
+    Raises:
+        ValueError: for a value out of range, or labels and images at once.
+    """
+
+    needs: ClassVar[Sequence[type]] = (Encodes, Decodes)
+
+    def __init__(
+        self,
+        *,
+        label: int | None,
+        against: int | None,
+        method: Method,
+        strengths: Sequence[float],
+        add: Sequence[int | str] | int | str,
+        subtract: Sequence[int | str] | int | str,
+        num: int,
+        inverse_penalty: float,
+    ) -> None:
+        if method not in get_args(Method):
+            raise ValueError(f"method must be means or classifier, got {method!r}")
+        self.label, self.against, self.method = label, against, method
+        self.strengths = _strengths(strengths)
+        self.add, self.subtract = _listed(add), _listed(subtract)
+        self.by_images = bool(self.add or self.subtract)
+        if self.by_images and (label is not None or against is not None):
+            raise ValueError(
+                f"label must be left out where images are added or subtracted, got label={label} "
+                f"and against={against}; choose one way"
+            )
+        if against is not None and against == (0 if label is None else label):
+            raise ValueError(f"against must be another class than label, got {against} for both")
+        if num < 4:  # noqa: PLR2004
+            raise ValueError(f"num must be at least 4 images, got {num}")
+        if not inverse_penalty > 0:
+            raise ValueError(f"inverse_penalty must be above 0, got {inverse_penalty}")
+        self.num, self.inverse_penalty = num, inverse_penalty
+
+    def draw(self, scene: Scene) -> Drawing:
+        """See the class.
+
+        Raises:
+            ValueError: if there is no such class, or no direction.
+        """
+        if scene.is_random:
+            raise ValueError(
+                "images=random: codes of images are moved; name some, e.g. images=[0,1]"
+            )
+        return self._from_images(scene) if self.by_images else self._from_labels(scene)
+
+    # From labels
+
+    def _from_labels(self, scene: Scene) -> Drawing:
+        """Along a direction from training images, tested on the split."""
+        label = self._checked(scene)
+        train = _sides(scene, "train", label, against=self.against, num=self.num)
+        if self.method == "means":
+            direction = difference(*train)
+        else:
+            direction = classifier_normal(*train, inverse_penalty=self.inverse_penalty)
+        split: Split = "test" if scene.request.split == "train" else scene.request.split
+        tested = _sides(scene, split, label, against=self.against, num=self.num)
+        found = Separation(*(direction.positions(side) for side in tested))
+        other = "all others" if self.against is None else f"class {self.against}"
+        how = WORDS[self.method]
+        moved = self._moved(scene, direction, f"Towards class {label}, away from {other}: {how}")
+        title = (
+            f"{split.capitalize()} images along it: AUROC {found.auroc:.3f}, "
+            f"balanced accuracy {found.balanced_accuracy:.1%}".replace("%", " %")
+        )
+        names = (f"class {label}", other)
+        chart = Chart(title, lambda axes: found.paint(axes, names), 8.0, 3.2)
+        values = {
+            "auroc": round(found.auroc, 4),
+            "balanced_accuracy": round(found.balanced_accuracy, 4),
+            "step": round(direction.step, 4),
+            "num_train": sum(map(len, train)),
+            f"num_{split}": sum(map(len, tested)),
+        }
+        return moved.drawing([moved.sheet, chart], values, direction)
+
+    def _checked(self, scene: Scene) -> int:
+        """The class that the direction leads to, after a look at model and data."""
+        model, data = scene.view.module, scene.data
+        if isinstance(model, Conditional):
+            raise ValueError(
+                f"label: the encoder of {type(model).__name__} is told the class, so that codes "
+                "need not hold it; change the class by y, or give images in add and subtract"
+            )
+        if data.num_classes is None:
+            raise ValueError(
+                f"label: {data.name} has no labels; give images in add and subtract instead, "
+                "e.g. tool.add=[0,4] tool.subtract=[1]"
+            )
+        label = 0 if self.label is None else self.label
+        for name, value in (("label", label), ("against", self.against)):
+            if value is not None and not 0 <= value < data.num_classes:
+                raise ValueError(
+                    f"{name} must be one of the classes 0 to {data.num_classes - 1} of "
+                    f"{data.name}, got {value}"
+                )
+        return label
+
+    # From images
+
+    def _from_images(self, scene: Scene) -> Drawing:
+        """Along the mean code of some images minus that of others."""
+        parts = {"add": self.add, "subtract": self.subtract}
+        codes = {name: _codes(scene, name, items) for name, items in parts.items() if items}
+        zero = torch.zeros_like(next(iter(codes.values())).z[:1])
+        sides = [codes[name].z.cpu() if name in codes else zero.cpu() for name in parts]
+        direction = difference(*sides)
+        num = {name: len(items.names) for name, items in codes.items()}
+        words = [f"{verb} {count} image{'s' * (count > 1)}" for verb, count in num.items()]
+        moved = self._moved(scene, direction, f"Codes moved along a direction: {', '.join(words)}")
+        values = {"step": round(direction.step, 4)}
+        notes = [note for part in codes.values() for note in part.notes]
+        if len(codes) < len(parts):
+            notes.append("with nothing on the other side, the direction begins at the code 0")
+        made_of = _ingredients(codes)
+        return moved.drawing([made_of, moved.sheet], values, direction, notes=notes)
+
+    def _moved(self, scene: Scene, direction: Axis, title: str) -> Moved:
+        """The given images at each strength."""
+        start = scene.codes(NUM_SHOWN)
+        strengths = torch.tensor([*(-s for s in reversed(self.strengths)), 0.0, *self.strengths])
+        vector = direction.vector.to(start.z)
+        codes = start.z[:, None] + strengths.to(vector)[:, None] * vector
+        y = None if start.y is None else start.y.repeat_interleave(len(strengths))
+        images = scene.decode(codes.flatten(0, 1), y)
+        again = _positions(scene, images, y, direction)
+        return Moved(
+            title,
+            start,
+            strengths,
+            codes=codes.cpu(),
+            images=images.unflatten(0, codes.shape[:2]),
+            before=direction.positions(start.z),
+            after=again.unflatten(0, codes.shape[:2]),
+        )
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Given images, and what their codes become.
+
+    Attributes:
+        title: of the sheet.
+        start: N codes.
+        strengths: `(S,)`, 0 in the middle.
+        codes: moved, `(N, S, Z)`.
+        images: that they are decoded to, `(N, S, C, H, W)`.
+        before: positions of the given images' codes along the direction, `(N,)`.
+        after: of the codes that `images` are encoded to, `(N, S)`.
+    """
+
+    title: str
+    start: Codes
+    strengths: Tensor
+    codes: Tensor
+    images: Tensor
+    before: Tensor
+    after: Tensor
+
+    @property
+    def sheet(self) -> Sheet:
+        """A row for each image; beneath each panel its position along the direction."""
+        assert self.start.inputs is not None
+        columns = [_signed(s) if s else "0\nreconstruction" for s in self.strengths.tolist()]
+        positions = torch.cat([self.before[:, None], self.after], dim=1)
+        return Sheet(
+            self.title,
+            [[x, *row] for x, row in zip(self.start.inputs.x, self.images, strict=True)],
+            row_labels=list(self.start.names),
+            column_labels=["given", *columns],
+            captions=[[number(position) for position in row] for row in positions.tolist()],
+            marked=frozenset((r, 0) for r in range(len(self.images))),
+            bars=(1,),
+        )
+
+    def drawing(
+        self,
+        pictures: Sequence[Picture],
+        values: dict[str, Any],
+        direction: Axis,
+        *,
+        notes: Sequence[str] = (),
+    ) -> Drawing:
+        """All of it, with what columns and captions mean."""
+        meaning = (
+            "columns: strength, in units of the distance between both means along the direction; "
+            "beneath: where the image's own code lies along it, 0 at the one mean and 1 at the other"
+        )
+        return Drawing(
+            Stack(pictures),
+            values=values,
+            tensors={
+                "direction": direction.vector,
+                "strengths": self.strengths,
+                "codes": self.codes,
+                "images": self.images,
+                "positions": self.after,
+            },
+            inputs=self.start.names,
+            notes=list(dict.fromkeys([meaning, *notes, *self.start.notes])),
+        )
+
+
+def _positions(scene: Scene, images: Tensor, y: Tensor | None, direction: Axis) -> Tensor:
+    """Where images `(N, C, H, W)` lie along a direction once they are encoded again, `(N,)`."""
+    labels = [None] * len(images) if y is None else y.split(BATCH)
+    with torch.no_grad():
+        parts = zip(images.split(BATCH), labels, strict=False)
+        return torch.cat([direction.positions(scene.view.encode(x, mine)) for x, mine in parts])
+
+
+def _sides(
+    scene: Scene, split: Split, label: int, *, against: int | None, num: int
+) -> tuple[Tensor, Tensor]:
+    """Codes of a split of the class, and of the other or all others."""
+    found = spread_encodings(scene, split, num=num)
+    assert found.y is not None
+    negative = found.y != label if against is None else found.y == against
+    sides = found.z[found.y == label], found.z[negative]
+    for side, name in zip(sides, (label, "others" if against is None else against), strict=True):
+        if not len(side):
+            raise ValueError(
+                f"label={label}: no image of class {name} among the {len(found.z):,} of "
+                f"split={split}; raise tool.num, or choose other classes"
+            )
+    return sides
+
+
+def _codes(scene: Scene, name: str, items: Sequence[int | str]) -> Codes:
+    """Codes of the images of an option."""
+    try:
+        return scene.of(items).codes(1)
+    except RunError as error:
+        text = str(error).replace("images:", f"{name}:").replace("images=", f"tool.{name}=")
+        raise ValueError(text) from error
+
+
+def _ingredients(codes: dict[str, Codes]) -> Sheet:
+    """The images that are added and subtracted."""
+    rows = {name: part.inputs for name, part in codes.items() if part.inputs is not None}
+    return Sheet(
+        "A direction from images: mean code of the added minus that of the subtracted",
+        [list(inputs.x) for inputs in rows.values()],
+        row_labels=[f"{SIGNS[name]} {name}" for name in rows],
+        captions=[codes[name].names for name in rows],
+        marked=frozenset((r, c) for r, part in enumerate(rows.values()) for c in range(len(part))),
+    )
+
+
+def _signed(strength: float) -> str:
+    return f"{strength:+.3g}".replace("-", "−")
+
+
+def _strengths(strengths: Sequence[float]) -> list[float]:
+    """Checked."""
+    found = list(strengths)
+    if not found or found[0] <= 0 or sorted(set(found)) != found:
+        raise ValueError(
+            f"strengths must be one or more ascending numbers above 0, got {found}; each is shown "
+            "backwards too, and the reconstruction between"
+        )
+    return found
+
+
+def _listed(items: Sequence[int | str] | int | str) -> list[int | str]:
+    """One image or several."""
+    return [items] if isinstance(items, int | str) else list(items)
