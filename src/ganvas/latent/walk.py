@@ -188,11 +188,11 @@ def _images_seen(folder: Path) -> tuple[dict[int, int], list[str]]:
 
 
 def _words(grid: Grid, seen: dict[int, int]) -> str:
-    """The step, and the images seen by then: ≈ between steps that were logged."""
+    """The step, and the images seen by then: ≈ between logged steps, > after the last one."""
     text = f"step {grid.step:,}"
-    if not seen or grid.step > max(seen):
+    if not seen:
         return text
-    near = "" if grid.step in seen else "≈ "
+    near = "" if grid.step in seen else "> " if grid.step > max(seen) else "≈ "
     images = np.interp(grid.step, [0, *seen], [0, *seen.values()])
     return f"{text}\n{near}{images:,.0f} images seen"
 
