@@ -11,7 +11,7 @@ from torch import Tensor
 from ganvas.protocols import Encodes, HasPosterior, labels_for
 
 if TYPE_CHECKING:
-    from ganvas.latent.scene import Scene
+    from ganvas.latent.scene import Codes, Scene
     from ganvas.types import Batch
 
 NUM_NOISE, NUM_CODES = 16, 4096
@@ -27,7 +27,6 @@ class Axes:
         std: σ_j `(Z,)`.
         weight: how much each says of images, `(Z,)`.
         kind: of weight: "rate", "variance" or "effect".
-        unit: behind a weight, such as " nats".
         of: whose mean and σ these are, as in "the prior's".
         words: what weight and σ are, for a reader of the picture.
     """
@@ -36,7 +35,6 @@ class Axes:
     std: Tensor
     weight: Tensor
     kind: str
-    unit: str
     of: str
     words: tuple[str, ...]
 
@@ -64,7 +62,16 @@ class Axes:
         value = self.weight[j].item()
         if self.kind == "rate":
             return f"{value:.2f} nats"
-        return f"{self.kind} {value:.3g}"
+        return f"{self.kind} " + (f"{value:.3f}" if self.kind == "effect" else f"{value:.3g}")
+
+    def share(self, dims: Tensor) -> str:
+        """What some dimensions are of all, in words."""
+        text = f"{len(dims)} of {len(self.weight)} dimensions are shown"
+        if not self.sums:
+            return text
+        some, every = self.weight[dims].sum().item(), self.weight.sum().item()
+        unit = "nats" if self.kind == "rate" else "in all codes' variance"
+        return f"{text}, with {some:.3g} of {every:.3g} {unit}"
 
 
 def axes_of(scene: Scene, *, reach: float, num: int | None) -> Axes:
@@ -130,22 +137,22 @@ def _of_posteriors(found: dict[str, Tensor], *, normal: bool, images: str) -> Ax
         mean, std = mu.mean(0), (mu.var(0, correction=0) + var.mean(0)).sqrt()
         prior, why = "N(m_j, σ_j²)", f"m_j and σ_j: of codes drawn from q(z|x) of {images}"
     kl = 0.5 * (((mu - mean).square() + var) / std.square() - 1 - found["log_var"]) + std.log()
-    words = f"rows by rate: KL(q(z_j|x) ‖ {prior}), mean over {images}"
+    words = f"ordered by rate: KL(q(z_j|x) ‖ {prior}), mean over {images}"
     of = "the prior's" if normal else "the codes'"
-    return Axes(mean, std, kl.mean(0), "rate", " nats", of, (words, why))
+    return Axes(mean, std, kl.mean(0), "rate", of, (words, why))
 
 
 def _of_codes(z: Tensor, *, normal: bool, images: str) -> Axes:
     """By variance."""
     variance = z.var(0, correction=0)
-    words = f"rows by variance of the codes of {images}, which have no q(z|x) and so no rate"
+    words = f"ordered by variance of the codes of {images}, which have no q(z|x) and so no rate"
     if normal:
         why = "σ = 1, that of the prior N(0, 1)"
         mean, std, of = torch.zeros_like(z[0]), torch.ones_like(z[0]), "the prior's"
     else:
         why = "σ_j: standard deviation of these codes, around their mean"
         mean, std, of = z.mean(0), variance.sqrt(), "the codes'"
-    return Axes(mean, std, variance, "variance", "", of, (words, why))
+    return Axes(mean, std, variance, "variance", of, (words, why))
 
 
 def _of_noise(scene: Scene, *, reach: float) -> Axes:
@@ -158,20 +165,20 @@ def _of_noise(scene: Scene, *, reach: float) -> Axes:
         drawn = scene.noise(NUM_CODES).z.double().cpu()
         mean, std = drawn.mean(0), drawn.std(0)
         why = f"σ_j: standard deviation of {NUM_CODES:,} codes of the prior, around their mean"
-    noise = scene.noise(NUM_NOISE)
-    ends = mean + reach * std, mean - reach * std
-    dims = torch.arange(len(mean))
-    effect = torch.zeros_like(mean)
-    for i, z in enumerate(noise.z):
-        y = None if noise.y is None else noise.y[i].expand(len(mean))
-        images = []
-        for end in ends:
-            codes = z.repeat(len(mean), 1)
-            codes[dims, dims] = end.to(z)
-            images.append(scene.decode(codes, y))
-        effect += (images[0] - images[1]).abs().double().flatten(1).mean(1) / len(noise.z)
+    effect = _effect(scene, scene.noise(NUM_NOISE), mean + reach * std, mean - reach * std)
     words = (
-        f"rows by effect: how much a pixel in [0, 1] changes from −{reach:g} σ to +{reach:g} σ, "
+        f"ordered by effect: how much a pixel in [0, 1] changes from −{reach:g} σ to +{reach:g} σ, "
         f"mean over pixels and {NUM_NOISE} random codes; without an encoder there is no rate"
     )
-    return Axes(mean, std, effect, "effect", "", "the prior's", (words, why))
+    return Axes(mean, std, effect, "effect", "the prior's", (words, why))
+
+
+def _effect(scene: Scene, noise: Codes, high: Tensor, low: Tensor) -> Tensor:
+    """Mean |x(high_j) − x(low_j)| over pixels and codes `(N, Z)`, in which only z_j is changed."""
+    total = torch.zeros_like(high)
+    for i, z in enumerate(noise.z):
+        y = None if noise.y is None else noise.y[i].expand(len(z))
+        same = z.expand(len(z), -1)
+        ends = [scene.decode(same.diagonal_scatter(end.to(z)), y) for end in (high, low)]
+        total += (ends[0] - ends[1]).abs().double().flatten(1).mean(1)
+    return total / len(noise.z)

@@ -86,8 +86,9 @@ class Traverse(Tool):
         """
         if self.around == "mean" and scene.request.images is not None:
             raise ValueError("around=mean goes out from no image; leave images out, or around")
+        given = None if self.around == "mean" else _given(scene)  # faults of images come first
         axes = axes_of(scene, reach=self.range, num=self.num_images)
-        starts = self._starts(scene, axes)
+        starts = given or _mean(scene, axes)
         found = Found(scene, starts, axes, axes.order[: self.dims])
         t = torch.linspace(-self.range, self.range, self.steps)
         codes = found.moved(t)
@@ -101,29 +102,31 @@ class Traverse(Tool):
             values=values,
             tensors={"codes": codes, "images": images, "dims": found.dims, "weights": axes.weight},
             inputs=starts.names,
-            notes=[*axes.words, *starts.notes],
+            notes=[*axes.words, axes.share(found.dims), *starts.notes],
             frames=list(found.frames(self.range, self.frames)) if self.gif else [],
             seconds=0.08,
         )
 
-    def _starts(self, scene: Scene, axes: Axes) -> Codes:
-        """The codes that the picture goes out from."""
-        if self.around == "code":
-            starts = scene.codes(1)
-            if len(starts.z) > MOST_STARTS:
-                raise ValueError(
-                    f"images: at most {MOST_STARTS} fit, got {len(starts.z)}; name fewer"
-                )
-            return starts
-        asked = scene.request.y
-        classes = asked if asked is None or isinstance(asked, int) else list(asked)
-        num = len(classes) if isinstance(classes, list) else 1
-        y = scene.view.class_labels(num, classes)
-        z = axes.mean.to(scene.view.module.device).expand(num, -1)
-        names = [f"{axes.of} mean"] * num
-        if y is not None:
-            names = [f"{name} (class {k})" for name, k in zip(names, y.tolist(), strict=True)]
-        return Codes(z, y, names, None)
+
+def _given(scene: Scene) -> Codes:
+    """Codes of the images, or random ones."""
+    starts = scene.codes(1)
+    if len(starts.z) > MOST_STARTS:
+        raise ValueError(f"images: at most {MOST_STARTS} fit, got {len(starts.z)}; name fewer")
+    return starts
+
+
+def _mean(scene: Scene, axes: Axes) -> Codes:
+    """The mean code, once for each class that was asked for."""
+    asked = scene.request.y
+    classes = asked if asked is None or isinstance(asked, int) else list(asked)
+    num = len(classes) if isinstance(classes, list) else 1
+    y = scene.view.class_labels(num, classes)
+    z = axes.mean.float().to(scene.view.module.device).expand(num, -1)
+    names = [f"{axes.of} mean"] * num
+    if y is not None:
+        names = [f"{name} (class {k})" for name, k in zip(names, y.tolist(), strict=True)]
+    return Codes(z, y, names, None)
 
 
 @dataclass(frozen=True)
