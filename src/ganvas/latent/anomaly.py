@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
 
 from ganvas.latent.chart import Chart, Stack
-from ganvas.latent.ranked import WORDS, Ranked, Scores, finite
+from ganvas.latent.ranked import WORDS, Odd, Ranked, Scores, finite
 from ganvas.latent.tool import LACKS, Drawing, Tool
 from ganvas.losses.divergences import standard_normal_kl
 from ganvas.metrics.likelihood import ImportanceSums
@@ -24,27 +26,33 @@ if TYPE_CHECKING:
     from ganvas.latent.scene import Scene
     from ganvas.models.view import ModelView
 
-Score = Literal["auto", "error", "elbo"]
+Score = Literal["error", "elbo"]
 
 NOISE_STREAM = 7_002
 """Key of the noise, apart from what models draw."""
+
+FEW = 20
+"""Classes that are listed one by one."""
 
 
 class Anomaly(Tool):
     """Images of a split ranked by how odd they are to the model; given ones against that split.
 
     - `error`: Σ (x − x̂)² over pixels and channels, in [0, 1];
-    - `elbo`: distortion + rate in nats, the distortion over K codes of q(z|x), as is the rate where
-      it has no closed form. All images get the same K draws of noise, so that a score is a
-      function of its image alone.
-    - `auto`: `elbo` where the model has one, since it asks for a probable code too, else `error`.
+    - `elbo`: distortion + rate in nats, both means over K codes of q(z|x), the rate in closed form
+      where it has one. An image's noise is a function of its pixels and the seed, so that its
+      score does not depend on the images beside it.
+
+    Neither is the better one for all images: an encoder may put what it does not know near the
+    prior's mean, at a low rate, and a density may favour plain images over those it was trained on
+    (Nalisnick et al. 2019, arXiv:1810.09136).
 
     Where classes are said to be odd, the scores of their images are compared with all others'. What
     the model was trained on is not asked: had it seen those classes, the area says how rare or
     difficult they are to it, not how it takes to what it has never seen.
 
     Args:
-        score: "auto", "error" or "elbo".
+        score: "error" or "elbo".
         codes: K of the ELBO.
         odd: classes.
         num: the first so many images of the split; None for all.
@@ -66,7 +74,7 @@ class Anomaly(Tool):
         show: int,
     ) -> None:
         if score not in get_args(Score):
-            raise ValueError(f"score must be auto, error or elbo, got {score!r}")
+            raise ValueError(f"score must be error or elbo, got {score!r}")
         for name, value in {"codes": codes, "show": show}.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -88,38 +96,26 @@ class Anomaly(Tool):
     def draw(self, scene: Scene) -> Drawing:
         """See the class."""
         given = None if scene.request.images is None else scene.inputs(None)
-        kind, function = self._score(scene)
+        kind, function = self.score, error_scores(scene.view)
+        if kind == "elbo":
+            function = elbo_scores(scene.view, codes=self.codes, seed=scene.seed)
         scores, labels = _of_split(scene, function, num=self.num)
-        is_odd = None if self.odd is None else _odd_ones(scene, labels, self.odd)
-        values: dict[str, Any] = {"score": WORDS[kind], "images": len(scores)}
-        title = f"Scores of {len(scores)} images of {scene.request.split}"
-        if is_odd is not None:
-            found = auroc(scores, is_odd)
-            title += f": AUROC {found.value:.3f} ± {found.error:.3f} for {_classes(self.odd or ())}"
-            values |= {"AUROC": found.value, "AUROC standard error": found.error}
-            values |= {"odd images": found.num_odd, "usual images": found.num_usual}
-        ranked = Ranked(scene, kind, scores, is_odd)
-        part = (
-            ranked.extremes(self.show)
-            if given is None
-            else ranked.given(given, function, self.show)
-        )
+        odd = None if self.odd is None else _odd_ones(scene, labels, self.odd)
+        ranked = Ranked(scene, kind, scores, odd)
+        if given is None:
+            part = ranked.extremes(self.show)
+        else:
+            part = ranked.given(given, function, self.show)
+        verdict = Verdict("", {}) if odd is None else _verdict(scene, scores, odd)
+        title = f"Scores of {len(scores)} images of {scene.request.split}{verdict.title}"
         chart = Chart(title, partial(ranked.paint, marks=part.marks), height=3.6)
         return Drawing(
             Stack([part.sheet, chart]),
-            values={**values, **part.values},
+            values={"score": WORDS[kind], "images": len(scores), **verdict.values, **part.values},
             tensors={"scores": scores, **part.tensors},
             inputs=part.names,
-            notes=part.notes,
+            notes=[*part.notes, *verdict.notes],
         )
-
-    def _score(self, scene: Scene) -> tuple[str, Scores]:
-        """Its name and the function."""
-        likely = isinstance(scene.view.module, HasLikelihood)
-        kind = self.score if self.score != "auto" else "elbo" if likely else "error"
-        if kind == "error":
-            return kind, error_scores(scene.view)
-        return kind, elbo_scores(scene.view, codes=self.codes, seed=scene.seed)
 
 
 def error_scores(view: ModelView) -> Scores:
@@ -133,24 +129,31 @@ def error_scores(view: ModelView) -> Scores:
 
 
 def elbo_scores(view: ModelView, *, codes: int, seed: int) -> Scores:
-    """Distortion + rate in nats, over the same K draws of noise for all images."""
+    """Distortion + rate in nats, from K codes of each image."""
     model: Any = view.module
     low, high = model.value_range
     log_prior = model.prior_density()
 
     def scores(x: Tensor, y: Tensor | None) -> Tensor:
-        x, given = x * (high - low) + low, labels_for(model, y)
-        q = model.posterior(x, **given)
+        given, seen = labels_for(model, y), x * (high - low) + low
+        q = model.posterior(seen, **given)
         exact = GaussianPosterior(q.mu.double(), q.log_var.double())
-        noise = keyed_normal((codes, q.mu.shape[1]), seed, NOISE_STREAM, device=x.device)
-        z = [exact.sample(eps.double()) for eps in noise]
-        likelihood = [model.log_likelihood(x, z_k.to(q.mu), **given) for z_k in z]
+        noise = _noise(x, (codes, q.mu.shape[1]), seed=seed).double()
+        z = [exact.sample(eps) for eps in noise.unbind(1)]
+        likelihood = [model.log_likelihood(seen, z_k.to(q.mu), **given) for z_k in z]
         ratio = [exact.log_prob(z_k) - log_prior(z_k) for z_k in z]
         sums = ImportanceSums.of(torch.stack(likelihood, 1), torch.stack(ratio, 1))
         rate = standard_normal_kl(exact) if model.standard_normal_prior else sums.rate
         return sums.distortion + rate
 
     return scores
+
+
+def _noise(x: Tensor, shape: tuple[int, ...], *, seed: int) -> Tensor:
+    """Normal noise `(B, *shape)`, each image's a function of its pixels and the seed."""
+    keys = [crc32(image.numpy().tobytes()) for image in x.float().cpu()]
+    drawn = [keyed_normal(shape, seed, NOISE_STREAM, key, device="cpu") for key in keys]
+    return torch.stack(drawn).to(x.device)
 
 
 def _of_split(scene: Scene, function: Scores, *, num: int | None) -> tuple[Tensor, Tensor | None]:
@@ -166,24 +169,59 @@ def _of_split(scene: Scene, function: Scores, *, num: int | None) -> tuple[Tenso
     return finite(found["scores"]), found.get("y")
 
 
-def _odd_ones(scene: Scene, labels: Tensor | None, odd: Sequence[int]) -> Tensor:
-    """Which images are of odd classes, bool `(N,)`."""
-    name, known = scene.data.name, scene.data.num_classes
+def _odd_ones(scene: Scene, labels: Tensor | None, odd: Sequence[int]) -> Odd:
+    """Which images of the split are of odd classes."""
     if labels is None:
-        raise ValueError(f"odd={list(odd)}: images of {name} have no labels; leave odd out")
-    if known is not None and max(odd) >= known:
-        raise ValueError(f"odd must name classes of {name}, 0 to {known - 1}, got {max(odd)}")
-    is_odd = torch.isin(labels, torch.tensor(list(odd)))
-    seen = f"the {len(labels)} images of {scene.request.split}"
-    if not is_odd.any():
+        raise ValueError(f"odd={odd}: images of {scene.data.name} have no labels; leave odd out")
+    labels, seen = labels.cpu(), f"the {len(labels)} images of {scene.request.split}"
+    there = labels.unique().tolist()
+    if absent := [label for label in odd if label not in there]:
+        listed = ", ".join(map(str, there)) if len(there) <= FEW else f"{there[0]} … {there[-1]}"
         raise ValueError(
-            f"odd={list(odd)}: none of {seen} is of {_classes(odd)}; choose another class, or more "
-            "images by tool.num"
+            f"odd must name classes of {seen} ({listed}), got {absent[0]}; "
+            "choose others, or more images"
         )
-    if is_odd.all():
-        raise ValueError(f"odd={list(odd)}: all {seen} would be odd; name fewer classes")
-    return is_odd
+    if not set(there) - set(odd):
+        raise ValueError(f"odd must leave some of {seen} usual, got all classes; name fewer")
+    words = ("class " if len(odd) == 1 else "classes ") + ", ".join(map(str, odd))
+    return Odd(torch.isin(labels, torch.tensor(odd)), tuple(odd), words)
 
 
-def _classes(odd: Sequence[int]) -> str:
-    return ("class " if len(odd) == 1 else "classes ") + ", ".join(map(str, odd))
+@dataclass(frozen=True)
+class Verdict:
+    """How well odd classes are told apart.
+
+    Attributes:
+        title: to be added to the chart's.
+        values: to be said.
+        notes: for a reader.
+    """
+
+    title: str
+    values: Mapping[str, Any]
+    notes: Sequence[str] = ()
+
+
+def _verdict(scene: Scene, scores: Tensor, odd: Odd) -> Verdict:
+    """AUROC, and whether the model was trained on what is called odd."""
+    found = auroc(scores, odd.mask)
+    trained = [batch.y for batch in scene.subject.batches("train") if batch.y is not None]
+    num = int(torch.isin(torch.cat(trained).cpu(), torch.tensor(odd.classes)).sum())
+    seen = f"{odd.words}: {num} of {scene.data.counts['train']} training images"
+    if num:
+        notes = [f"{seen}, so that AUROC says how difficult it is to the model, not how unknown"]
+    else:
+        notes = [f"{seen}: the model has never seen it"]
+    if found.value < 0.5:  # noqa: PLR2004
+        notes.append(f"AUROC under 0.5: to this model {odd.words} is easier than the others")
+    return Verdict(
+        f": AUROC {found.value:.3f} ± {found.error:.3f} for {odd.words}",
+        {
+            "AUROC": found.value,
+            "AUROC standard error": found.error,
+            "odd images": found.num_odd,
+            "usual images": found.num_usual,
+            "odd images in training": num,
+        },
+        notes,
+    )

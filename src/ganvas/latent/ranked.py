@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,13 +24,28 @@ if TYPE_CHECKING:
 WORDS = {"error": "squared error, summed over pixels", "elbo": "−ELBO in nats"}
 """What is ranked by."""
 
-ROW, BLOCK = 8, 256
-"""Images beside each other; images scored at once."""
+ROW, BLOCK, BARS = 8, 256, 40
+"""Images beside each other; images scored at once; bars of the histogram."""
 
 USUAL, ODD = "tab:blue", "tab:red"
 
 Scores = Callable[[Tensor, Tensor | None], Tensor]
 """From images `(B, C, H, W)` in [0, 1] and labels `(B,)` to how odd they are, float64 `(B,)`."""
+
+
+@dataclass(frozen=True)
+class Odd:
+    """What is said to be odd.
+
+    Attributes:
+        mask: which images, bool `(N,)`.
+        classes: of theirs.
+        words: for them.
+    """
+
+    mask: Tensor
+    classes: tuple[int, ...]
+    words: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +63,7 @@ class Part:
 
     sheet: Sheet
     names: Sequence[str]
-    marks: Mapping[str, float] = field(default_factory=dict)
+    marks: Sequence[tuple[str, float]] = ()
     values: Mapping[str, str] = field(default_factory=dict)
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -61,13 +77,13 @@ class Ranked:
         scene: whose split it is.
         kind: of score.
         scores: `(N,)`, the larger the odder.
-        is_odd: which images are of odd classes; None where none was said to be.
+        odd: which of them are odd; None where none was said to be.
     """
 
     scene: Scene
     kind: str
     scores: Tensor
-    is_odd: Tensor | None
+    odd: Odd | None
 
     def extremes(self, show: int) -> Part:
         """The most usual and the most odd images of the split."""
@@ -78,8 +94,8 @@ class Ranked:
         found = chosen_images(scene.data, request, num=None)
         made = scene.reconstruct(found)
         words = [self._words(score) for score in self.scores[positions].tolist()]
-        parts = {"most odd": slice(0, show), "most usual": slice(show, None)}
-        title = f"The most odd and the most usual images, by {WORDS[self.kind]}"
+        parts = {"oddest": slice(0, show), "most usual": slice(show, None)}
+        title = f"The oddest and the most usual images, by {WORDS[self.kind]}"
         return Part(
             _sheet(title, parts, found, made, words),
             [],
@@ -110,7 +126,7 @@ class Ranked:
         return Part(
             _sheet(title, {"given": slice(0, None)}, first, made, [words[i] for i in order]),
             names,
-            marks={names[i]: scores[i].item() for i in order},
+            marks=[(names[i], scores[i].item()) for i in order],
             values={
                 f"{rank}. {names[i]}": words[i].replace("\nodder", ", odder").replace("\n", " ")
                 for rank, i in enumerate(order, start=1)
@@ -127,36 +143,26 @@ class Ranked:
     def _words(self, score: float) -> str:
         return f"{score:.1f} nats" if self.kind == "elbo" else f"error {score:.3g}"
 
-    def paint(self, axes: Axes, *, marks: Mapping[str, float]) -> None:
+    def paint(self, axes: Axes, *, marks: Sequence[tuple[str, float]]) -> None:
         """How many images have such scores, odd classes apart, and where given ones stand."""
-        is_odd = (
-            torch.zeros(len(self.scores), dtype=torch.bool) if self.is_odd is None else self.is_odd
-        )
-        values = [*self.scores.tolist(), *marks.values()]
-        edges = torch.linspace(min(values), max(values), 41).tolist()
-        for part, colour, label in ((~is_odd, USUAL, "usual"), (is_odd, ODD, "odd")):
-            if part.any():
-                shares = torch.full((int(part.sum()),), 100 / int(part.sum()))
-                name = label if self.is_odd is not None else None
-                axes.hist(
-                    self.scores[part], edges, weights=shares, color=colour, alpha=0.6, label=name
-                )
-        for name, score in marks.items():
+        values = [*self.scores.tolist(), *(score for _, score in marks)]
+        edges = np.linspace(min(values), max(*values, min(values) + 1e-9), BARS + 1)
+        kinds = {"": (self.scores, USUAL)}
+        if self.odd is not None:
+            usual, odd = self.scores[~self.odd.mask], self.scores[self.odd.mask]
+            kinds = {"all others": (usual, USUAL), self.odd.words: (odd, ODD)}
+        for name, (scores, colour) in kinds.items():
+            shares = np.full(len(scores), 100 / len(scores))
+            label = f"{name} ({len(scores)} images)"
+            axes.hist(scores.numpy(), edges, weights=shares, color=colour, alpha=0.6, label=label)
+        for name, score in marks:
             axes.axvline(score, color="black", linewidth=1)
-            axes.text(
-                score,
-                1.0,
-                name,
-                rotation=90,
-                va="top",
-                ha="right",
-                fontsize=8,
-                transform=axes.get_xaxis_transform(),
-            )
-        axes.set_xlabel(f"{WORDS[self.kind]}  (larger = odder)")
-        axes.set_ylabel("% of images" if self.is_odd is None else "% of the images of each kind")
-        if self.is_odd is not None:
-            axes.legend()
+            place = {"transform": axes.get_xaxis_transform(), "va": "top", "ha": "right"}
+            axes.text(score, 0.98, name, rotation=90, fontsize=8, **place)
+        axes.set_xlabel(f"{WORDS[self.kind]} (larger = odder)")
+        axes.set_ylabel("% of images" if self.odd is None else "% of each kind's images")
+        if self.odd is not None:
+            axes.legend(loc="upper right")
 
 
 def _sheet(
