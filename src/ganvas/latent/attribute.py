@@ -17,56 +17,53 @@ MAX_ITERATIONS = 2000
 
 @dataclass(frozen=True)
 class Axis:
-    """A direction with a scale: 0 is the one mean, 1 the other.
+    """Positions p(z) = n · (z − m₀), 0 at one mean and 1 at the other, and a way to raise them.
 
     Attributes:
-        unit: u, of length 1, float64 `(Z,)`.
-        origin: u · m₀.
-        step: u · (m₁ − m₀), above 0.
+        normal: n, with n · (m₁ − m₀) = 1, float64 `(Z,)`.
+        origin: m₀, `(Z,)`.
+        step: v, with n · v = 1, so that z + s v lies s further on, `(Z,)`.
     """
 
-    unit: Tensor
-    origin: float
-    step: float
+    normal: Tensor
+    origin: Tensor
+    step: Tensor
 
     @property
-    def vector(self) -> Tensor:
-        """step · u, `(Z,)`: what strength 1 adds to a code."""
-        return self.step * self.unit
+    def length(self) -> float:
+        """|v|, to four digits after the point."""
+        return round(float(self.step.norm()), 4)
 
     def positions(self, z: Tensor) -> Tensor:
-        """(u · z − origin) / step of codes `(N, Z)`, float64 `(N,)`."""
-        return (z.double().cpu() @ self.unit - self.origin) / self.step
-
-
-def axis(direction: Tensor, *, away: Tensor, to: Tensor) -> Axis:
-    """The axis along a direction `(Z,)`, from the mean `away` to the mean `to`, `(Z,)` each.
-
-    Raises:
-        ValueError: if the direction does not lead from the one to the other.
-    """
-    length = direction.norm()
-    step = float(direction @ (to - away) / length)
-    if not step > 0:
-        raise ValueError(
-            "there must be a direction from the one mean code to the other, and there is none: "
-            "both are the same; choose other images or labels"
-        )
-    unit = direction / length
-    return Axis(unit, float(unit @ away), step)
+        """p of codes `(N, Z)`, float64 `(N,)`."""
+        return (z.double().cpu() - self.origin) @ self.normal
 
 
 def difference(positive: Tensor, negative: Tensor) -> Axis:
-    """From the mean of codes `negative` `(M, Z)` to that of `positive` `(N, Z)`."""
-    away, to = negative.double().mean(0), positive.double().mean(0)
-    return axis(to - away, away=away, to=to)
+    """v = m₁ − m₀, n = v / |v|²: from the mean of codes `(M, Z)` to that of codes `(N, Z)`.
+
+    Raises:
+        ValueError: if the means are the same.
+    """
+    origin = negative.double().mean(0)
+    step = positive.double().mean(0) - origin
+    squared = step.square().sum()
+    if not squared > 0:
+        raise ValueError("both sides must differ in their mean code, got one; choose others")
+    return Axis(step / squared, origin, step)
 
 
-def classifier_normal(positive: Tensor, negative: Tensor, *, inverse_penalty: float) -> Axis:
-    """Along the normal of a logistic regression that tells `positive` from `negative` codes.
+def classifier_axis(positive: Tensor, negative: Tensor, *, inverse_penalty: float) -> Axis:
+    """Along the normal of a logistic regression that tells codes `positive` from `negative`.
 
-    Codes are shifted and scaled to mean 0 and variance 1, both classes weigh the same, and the
-    logit w · (z − μ)/σ + b has the gradient w / σ in code space, which is the direction.
+    Codes are shifted and scaled to mean 0 and variance 1, y = (z − μ)/σ, and both classes weigh the
+    same. The logit w · y + b has the normal w among the y, which is the way that changes it fastest
+    there: given back in code space, v ∝ σ w, where positions go by n ∝ w / σ. (To move along n
+    itself would follow dimensions that the encoder hardly uses, where σ is small, and be seen in no
+    image.) Nothing changes where the scales of codes do.
+
+    Raises:
+        ValueError: if the classes are not told apart.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -77,8 +74,15 @@ def classifier_normal(positive: Tensor, negative: Tensor, *, inverse_penalty: fl
     model = LogisticRegression(
         C=inverse_penalty, class_weight="balanced", max_iter=MAX_ITERATIONS
     ).fit(((z - z.mean(0)) / std).numpy(), is_positive)
-    direction = torch.from_numpy(model.coef_[0]) / std
-    return axis(direction, away=negative.double().mean(0), to=positive.double().mean(0))
+    w = torch.from_numpy(model.coef_[0])
+    origin = negative.double().mean(0)
+    gap = w / std @ (positive.double().mean(0) - origin)
+    if not gap > 0:
+        raise ValueError(
+            "a linear classifier must tell the classes apart, and finds nothing; choose other "
+            "classes, or a greater tool.num"
+        )
+    return Axis(w / std / gap, origin, std * w * gap / w.square().sum())
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Separation:
         """Histograms of both; names are of the class and of the others."""
         everything = torch.cat([self.positive, self.negative])
         low, high = float(everything.min()), float(everything.max())
-        bins = torch.linspace(low, high, 41).numpy()
+        bins = torch.linspace(low, high, 41).tolist()
         kinds = ((self.negative, names[1], "#717581"), (self.positive, names[0], "#e76300"))
         for positions, name, colour in kinds:
             weights = torch.full_like(positions, 100 / len(positions)).numpy()

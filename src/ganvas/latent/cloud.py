@@ -72,7 +72,8 @@ class Cloud:
         axes.grid(color="0.93")
         axes.set_axisbelow(True)
         if self.drawn is not None:
-            axes.scatter(*self.drawn.T.numpy(), s=14, c=PALE, marker="x", lw=0.6)
+            x, y = self.drawn.T.numpy()
+            axes.scatter(x, y, s=14, c=PALE, marker="x", lw=0.6)
         if self.labels is None:
             self._points(axes, slice(None), color=COLOURS[0])
         elif len(classes := self.labels.unique().tolist()) > MOST:
@@ -120,7 +121,8 @@ class Cloud:
 
     def _scale(self, axes: Axes, labels: Tensor) -> None:
         """Too many classes for colours of their own."""
-        axes.scatter(*self.points.T.numpy(), c=labels.numpy(), cmap="viridis", s=self._size, lw=0)
+        x, y = self.points.T.numpy()
+        axes.scatter(x, y, c=labels.numpy(), cmap="viridis", s=self._size, lw=0)
         bar = axes.figure.colorbar(axes.collections[-1], ax=axes, shrink=0.6)
         bar.set_label("class")
 
@@ -143,10 +145,11 @@ class Cloud:
     def _marks(self, axes: Axes, marks: Marks) -> None:
         from matplotlib.patheffects import withStroke
 
-        axes.scatter(*marks.points.T.numpy(), s=70, facecolors="none", edgecolors="black", lw=1.6)
-        for (x, y), name in zip(marks.points.tolist(), marks.names, strict=True):
+        x, y = marks.points.T.numpy()
+        axes.scatter(x, y, s=70, facecolors="none", edgecolors="black", lw=1.6)
+        for at, name in zip(marks.points.tolist(), marks.names, strict=True):
             axes.annotate(
-                name, (x, y), xytext=(7, 5), textcoords="offset points", fontsize=9, zorder=5,
+                name, tuple(at), xytext=(7, 5), textcoords="offset points", fontsize=9, zorder=5,
                 path_effects=[withStroke(linewidth=3, foreground="white")],
             )  # fmt: skip
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from ganvas.errors import RunError
-from ganvas.latent.attribute import Axis, Separation, classifier_normal, difference
-from ganvas.latent.chart import Chart, Stack
-from ganvas.latent.manifold import number
-from ganvas.latent.scene import BATCH
-from ganvas.latent.sheet import Picture, Sheet
+from ganvas.latent.attribute import Separation, classifier_axis, difference
+from ganvas.latent.chart import Chart
+from ganvas.latent.moved import moved
+from ganvas.latent.options import positive
+from ganvas.latent.sheet import Sheet
 from ganvas.latent.spread import spread_encodings
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.protocols import Conditional, Decodes, Encodes
@@ -29,19 +28,17 @@ Method = Literal["means", "classifier"]
 WORDS = {"means": "difference of class means", "classifier": "normal of a linear classifier"}
 SIGNS = {"add": "+", "subtract": "−"}
 
-NUM_SHOWN = 6
-"""Images that are moved where none were given."""
-
 
 class Concept(Tool):
     """Images whose codes are moved along a direction that stands for an attribute.
 
     With `label`, from codes of training images: the difference of the class means (Larsen et al.
     2016, arXiv:1512.09300), or the normal of a logistic regression. With `add` and `subtract`, the
-    mean code of the ones minus that of the others; where one is empty, 0 takes its place. Strength
-    s moves a code by s · step · u, with the unit direction u and step = u · (m₁ − m₀), the distance
-    of the means along it: by the whole difference of means where s = 1 and u is their direction,
-    and as far along the normal of a classifier.
+    mean code of the ones minus that of the others; where one is empty, 0 takes its place.
+
+    The unit of strength is the same for all: the distance of the means along the direction. Moved
+    by strength s, a code's position n · z, which is 0 at the one mean and 1 at the other, rises by
+    s; with the difference of means, s = 1 adds just that. See `ganvas.latent.attribute`.
 
     Codes of a conditional model need not hold the class, which its decoder is told, so that no
     direction of a label is sought in them.
@@ -89,9 +86,7 @@ class Concept(Tool):
             raise ValueError(f"against must be another class than label, got {against} for both")
         if num < 4:  # noqa: PLR2004
             raise ValueError(f"num must be at least 4 images, got {num}")
-        if not inverse_penalty > 0:
-            raise ValueError(f"inverse_penalty must be above 0, got {inverse_penalty}")
-        self.num, self.inverse_penalty = num, inverse_penalty
+        self.num, self.inverse_penalty = num, positive("inverse_penalty", inverse_penalty)
 
     def draw(self, scene: Scene) -> Drawing:
         """See the class.
@@ -114,13 +109,13 @@ class Concept(Tool):
         if self.method == "means":
             direction = difference(*train)
         else:
-            direction = classifier_normal(*train, inverse_penalty=self.inverse_penalty)
+            direction = classifier_axis(*train, inverse_penalty=self.inverse_penalty)
         split: Split = "test" if scene.request.split == "train" else scene.request.split
         tested = _sides(scene, split, label, against=self.against, num=self.num)
         found = Separation(*(direction.positions(side) for side in tested))
         other = "all others" if self.against is None else f"class {self.against}"
-        how = WORDS[self.method]
-        moved = self._moved(scene, direction, f"Towards class {label}, away from {other}: {how}")
+        about = f"Towards class {label}, away from {other}: {WORDS[self.method]}"
+        shown = moved(scene, direction, self.strengths, about)
         title = (
             f"{split.capitalize()} images along it: AUROC {found.auroc:.3f}, "
             f"balanced accuracy {found.balanced_accuracy:.1%}".replace("%", " %")
@@ -130,11 +125,11 @@ class Concept(Tool):
         values = {
             "auroc": round(found.auroc, 4),
             "balanced_accuracy": round(found.balanced_accuracy, 4),
-            "step": round(direction.step, 4),
+            "length": direction.length,
             "num_train": sum(map(len, train)),
             f"num_{split}": sum(map(len, tested)),
         }
-        return moved.drawing([moved.sheet, chart], values, direction)
+        return shown.drawing([shown.sheet, chart], values)
 
     def _checked(self, scene: Scene) -> int:
         """The class that the direction leads to, after a look at model and data."""
@@ -169,106 +164,14 @@ class Concept(Tool):
         direction = difference(*sides)
         num = {name: len(items.names) for name, items in codes.items()}
         words = [f"{verb} {count} image{'s' * (count > 1)}" for verb, count in num.items()]
-        moved = self._moved(scene, direction, f"Codes moved along a direction: {', '.join(words)}")
-        values = {"step": round(direction.step, 4)}
+        about = f"Codes moved along a direction: {', '.join(words)}"
+        shown = moved(scene, direction, self.strengths, about)
+        values = {"length": direction.length}
         notes = [note for part in codes.values() for note in part.notes]
         if len(codes) < len(parts):
             notes.append("with nothing on the other side, the direction begins at the code 0")
         made_of = _ingredients(codes)
-        return moved.drawing([made_of, moved.sheet], values, direction, notes=notes)
-
-    def _moved(self, scene: Scene, direction: Axis, title: str) -> Moved:
-        """The given images at each strength."""
-        start = scene.codes(NUM_SHOWN)
-        strengths = torch.tensor([*(-s for s in reversed(self.strengths)), 0.0, *self.strengths])
-        vector = direction.vector.to(start.z)
-        codes = start.z[:, None] + strengths.to(vector)[:, None] * vector
-        y = None if start.y is None else start.y.repeat_interleave(len(strengths))
-        images = scene.decode(codes.flatten(0, 1), y)
-        again = _positions(scene, images, y, direction)
-        return Moved(
-            title,
-            start,
-            strengths,
-            codes=codes.cpu(),
-            images=images.unflatten(0, codes.shape[:2]),
-            before=direction.positions(start.z),
-            after=again.unflatten(0, codes.shape[:2]),
-        )
-
-
-@dataclass(frozen=True)
-class Moved:
-    """Given images, and what their codes become.
-
-    Attributes:
-        title: of the sheet.
-        start: N codes.
-        strengths: `(S,)`, 0 in the middle.
-        codes: moved, `(N, S, Z)`.
-        images: that they are decoded to, `(N, S, C, H, W)`.
-        before: positions of the given images' codes along the direction, `(N,)`.
-        after: of the codes that `images` are encoded to, `(N, S)`.
-    """
-
-    title: str
-    start: Codes
-    strengths: Tensor
-    codes: Tensor
-    images: Tensor
-    before: Tensor
-    after: Tensor
-
-    @property
-    def sheet(self) -> Sheet:
-        """A row for each image; beneath each panel its position along the direction."""
-        assert self.start.inputs is not None
-        columns = [_signed(s) if s else "0\nreconstruction" for s in self.strengths.tolist()]
-        positions = torch.cat([self.before[:, None], self.after], dim=1)
-        return Sheet(
-            self.title,
-            [[x, *row] for x, row in zip(self.start.inputs.x, self.images, strict=True)],
-            row_labels=list(self.start.names),
-            column_labels=["given", *columns],
-            captions=[[number(position) for position in row] for row in positions.tolist()],
-            marked=frozenset((r, 0) for r in range(len(self.images))),
-            bars=(1,),
-        )
-
-    def drawing(
-        self,
-        pictures: Sequence[Picture],
-        values: dict[str, Any],
-        direction: Axis,
-        *,
-        notes: Sequence[str] = (),
-    ) -> Drawing:
-        """All of it, with what columns and captions mean."""
-        meaning = (
-            "columns: strength, in units of the distance between both means along the direction; "
-            "beneath: where the image's own code lies along it, 0 at the one mean and 1 at the other"
-        )
-        return Drawing(
-            Stack(pictures),
-            values=values,
-            tensors={
-                "direction": direction.vector,
-                "strengths": self.strengths,
-                "codes": self.codes,
-                "images": self.images,
-                "positions": self.after,
-            },
-            inputs=self.start.names,
-            notes=list(dict.fromkeys([meaning, *notes, *self.start.notes])),
-        )
-
-
-def _positions(scene: Scene, images: Tensor, y: Tensor | None, direction: Axis) -> Tensor:
-    """Where images `(N, C, H, W)` lie along a direction once they are encoded again, `(N,)`."""
-    labels = [None] * len(images) if y is None else y.split(BATCH)
-    with torch.no_grad():
-        parts = zip(images.split(BATCH), labels, strict=False)
-        return torch.cat([direction.positions(scene.view.encode(x, mine)) for x, mine in parts])
+        return shown.drawing([made_of, shown.sheet], values, notes=notes)
 
 
 def _sides(
@@ -307,10 +210,6 @@ def _ingredients(codes: dict[str, Codes]) -> Sheet:
         captions=[codes[name].names for name in rows],
         marked=frozenset((r, c) for r, part in enumerate(rows.values()) for c in range(len(part))),
     )
-
-
-def _signed(strength: float) -> str:
-    return f"{strength:+.3g}".replace("-", "−")
 
 
 def _strengths(strengths: Sequence[float]) -> list[float]:

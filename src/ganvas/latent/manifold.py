@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ganvas.latent.chart import Stack
+from ganvas.latent.options import within
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.spread import spread_encodings
 from ganvas.latent.tool import Drawing, Tool
@@ -70,11 +71,9 @@ class Manifold(Tool):
     needs: ClassVar[Sequence[type]] = (Decodes,)
 
     def __init__(self, *, size: int, spread: Spread) -> None:
-        if size < 2:  # noqa: PLR2004
-            raise ValueError(f"size must be at least 2 images along each axis, got {size}")
         if spread not in get_args(Spread):
             raise ValueError(f"spread must be auto, prior or codes, got {spread!r}")
-        self.size, self.spread = size, spread
+        self.size, self.spread = within("size", size, least=2, most=100), spread
 
     def draw(self, scene: Scene) -> Drawing:
         """See the class.
@@ -148,7 +147,7 @@ def _classes(scene: Scene) -> tuple[Sequence[int | None], list[str]]:
     """What classes are shown, and what is said of it; None for a model that takes none."""
     y, model = scene.request.y, scene.view.module
     if not isinstance(model, Conditional):
-        scene.view.class_labels(1, None if y is None or isinstance(y, int) else list(y))
+        scene.view.class_labels(1, y if y is None or isinstance(y, int) else list(y))
         return [None], []
     if y is None:
         return [0], [f"class 0 of {model.num_classes}; y=3 shows another, y=[0,1] several"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from ganvas.errors import RunError
 from ganvas.latent.chart import Chart
 from ganvas.latent.cloud import Cloud, Marks
+from ganvas.latent.options import positive
 from ganvas.latent.plane import SHARES, Projection, Shadow, principal, shadow, unchanged
 from ganvas.latent.spread import spread_encodings
 from ganvas.latent.tool import Drawing, Tool
@@ -71,9 +72,8 @@ class Scatter(Tool):
             raise ValueError(f"method must be auto, pca or tsne, got {method!r}")
         if num < 3:  # noqa: PLR2004
             raise ValueError(f"num must be at least 3 images, got {num}")
-        if not perplexity > 0:
-            raise ValueError(f"perplexity must be above 0, got {perplexity}")
-        self.method, self.num, self.perplexity = method, num, perplexity
+        self.method, self.num = method, num
+        self.perplexity = positive("perplexity", perplexity)
 
     def draw(self, scene: Scene) -> Drawing:
         """See the class.
