@@ -192,6 +192,8 @@ def test_samples_of_a_conditional_model_have_a_class(model: Any) -> None:
     captions = [row[0] for row in sheet_of(drawing).captions[:20]]
     assert sorted(captions) == sorted(f"sample {i} (class {i % 3})" for i in range(20))
     one = drawn(model, y=1, tool={"shown": 20})
+    said = [any("of the chosen classes" in note for note in made.notes) for made in (drawing, one)]
+    assert said == [False, True]
     assert all(row[0].endswith("(class 1)") for row in sheet_of(one).captions[:20])
     expected = model.sample(20, seed=0, y=torch.ones(20, dtype=torch.long))
     low, high = model.value_range

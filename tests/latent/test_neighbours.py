@@ -93,6 +93,15 @@ def test_the_same_image_from_elsewhere_is_found_at_distance_0() -> None:
     assert not any("itself" in note for note in drawing.notes)
 
 
+def test_of_mixed_images_those_of_the_split_are_left_out() -> None:
+    image = everything("test")[0][30]
+    drawing = neighbours(within="test").draw(scene(LinearVAE(), [8, image, 5], data=DATA))
+    rows = drawing.tensors["by_pixels"].tolist()
+    assert 8 not in rows[0]
+    assert rows[1][0] == 30
+    assert 5 not in rows[2]
+
+
 def test_a_position_in_another_split_is_nobody_of_the_searched_one() -> None:
     """Test image 3 may have train image 3 as its neighbour."""
     train = random_images(60, seed=1)
@@ -154,6 +163,11 @@ def test_values_are_shares_over_all_queries() -> None:
         }
     )
     assert share(pixels) > 0.9  # the rows of these images tell their class
+    assert drawing.notes[-1] == (
+        f"the first 6 images of test: {100 * both / 24:.0f} % of neighbours are in both lists; "
+        f"{100 * share(code):.0f} % by code have the query's class, "
+        f"{100 * share(pixels):.0f} % by pixels, {100 * chance:.0f} % by chance"
+    )
 
 
 def test_images_without_a_class_have_no_shares_of_classes() -> None:
@@ -184,6 +198,7 @@ def test_every_panel_is_where_it_was_promised() -> None:
     drawing = neighbours().draw(scene(LinearVAE(), data=DATA))
     sheet, pixels = sheet_of(drawing), drawing.picture.render()
     (queries, classes), (points, labels) = everything("test"), everything("train")
+    assert "nearest of 50 training images" in sheet.title
     assert [len(row) for row in sheet.rows] == [5] * 4
     assert sheet.marked == {(0, 0), (2, 0)}
     assert [label.split("\n")[0] for label in sheet.row_labels] == ["by code", "by pixels"] * 2

@@ -254,6 +254,7 @@ def _unseen_rows(scene: Scene, hits: Hits) -> list[Row]:
 def _notes(scene: Scene, hits: Hits) -> list[str]:
     """What a reader must know."""
     values = hits.values
+    chosen = "samples are of the chosen classes, unseen images of all"
     return [
         "beneath training images: position · distance, euclidean in "
         f"features={scene.subject.extractor.name}",
@@ -263,4 +264,5 @@ def _notes(scene: Scene, hits: Hits) -> list[str]:
         f"samples, {values['median_unseen']:.3g} of unseen images",
         f"a sample is nearer than an unseen image with probability {values['memorization']:.2f}; "
         "blurred samples may be near without being copies",
+        *([] if scene.request.y is None else [chosen]),
     ]

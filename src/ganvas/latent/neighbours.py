@@ -21,6 +21,9 @@ from ganvas.types import Split
 if TYPE_CHECKING:
     from ganvas.latent.scene import Codes, Scene
 
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
+"""In words."""
+
 
 class Neighbours(Tool):
     """The images of a split nearest to each given image, by code and by pixels.
@@ -137,7 +140,8 @@ class Neighbours(Tool):
         images = shown.x.unflatten(0, rows.shape)
         first = [None if r % 2 else hits.queries.x[r // 2] for r in range(len(rows))]
         return Sheet(
-            f"Image search: the nearest of {hits.num:,} {self.within} images",
+            f"Image search: the nearest of {hits.num:,} {SPLITS[self.within]} images, by code and "
+            "by pixels",
             [[query, *row] for query, row in zip(first, images, strict=True)],
             row_labels=[hits.label(r // 2, by_code=r % 2 == 0) for r in range(len(rows))],
             column_labels=["query", *map(str, range(1, self.k + 1))],
@@ -157,8 +161,8 @@ class Neighbours(Tool):
         model, notes = scene.view.module, []
         means = " (means of q(z|x))" if isinstance(model, HasPosterior) else ""
         notes.append(
-            f"beneath {self.within} images: position · distance, {self.metric} of codes{means}, "
-            "euclidean of pixels in [0, 1]"
+            f"beneath {SPLITS[self.within]} images: position · distance, {self.metric} of "
+            f"codes{means}, euclidean of pixels in [0, 1]"
         )
         if isinstance(model, Conditional):
             notes.append("the encoder is told the class, so that codes need not hold it")
