@@ -59,9 +59,9 @@ def never(*_: Any) -> Any:
     raise AssertionError("neither model nor data are needed")
 
 
-def walk(folder: Path, **options: Any) -> Drawing:
+def walk(folder: Path, *, request: Request | None = None, **options: Any) -> Drawing:
     loads = dict.fromkeys(("load_view", "load_data", "load_codes", "load_subject"), never)
-    return Walk(**{**OPTIONS, **options}).draw(Scene(folder, Request(), **loads))
+    return Walk(**{**OPTIONS, **options}).draw(Scene(folder, request or Request(), **loads))
 
 
 def sheet_of(drawing: Drawing) -> Sheet:
@@ -93,10 +93,12 @@ def test_all_of_a_few_grids_are_shown_in_order(make: Make) -> None:
 
 
 def test_many_are_thinned_evenly_with_both_ends(make: Make) -> None:
-    found = walk(make(range(1, 42)))
+    folder = make(range(1, 42))
+    found = walk(folder)
     assert found.tensors["steps"].tolist() == [1, 11, 21, 31, 41]
-    assert any("5 of 41 recorded grids" in note for note in found.notes)
-    assert any("animation shows 8 of them" in note for note in found.notes)
+    said = "41 grids were recorded; the sheet shows 5, evenly by their order, and the animation "
+    assert f"{said}8" in found.notes
+    assert f"{said}all" in walk(folder, frames=50).notes
     titles = [frame.title for frame in found.frames if isinstance(frame, Sheet)]
     distinct = list(dict.fromkeys(titles))
     assert distinct[0] == "Samples, step 1" and distinct[-1] == "Samples, step 41"
@@ -170,6 +172,11 @@ def test_what_was_not_recorded_is_said(make: Make) -> None:
         walk(make([], status="running"))
 
 
+def test_images_can_not_be_given(make: Make) -> None:
+    with pytest.raises(ValueError, match=r"images must be left out, got \[0\]"):
+        walk(make([4]), request=Request(images=[0]))
+
+
 def test_other_files_are_no_grids(make: Make) -> None:
     folder = make([4])
     for name in ("samples-best.png", "samples-1.tmp", "more-samples-3.png"):
@@ -190,9 +197,9 @@ def test_a_damaged_grid_is_named(make: Make, left: int) -> None:
     ("options", "said"),
     [
         ({"of": "losses"}, "of must be samples or reconstructions, got 'losses'"),
-        ({"num": 1}, "num must be a whole number from 2, got 1"),
-        ({"frames": 2.5}, r"frames must be a whole number from 2, got 2\.5"),
-        ({"side": 8}, "side must be a whole number from 32, got 8"),
+        ({"num": 1}, "num must be at least 2, got 1"),
+        ({"frames": 0}, "frames must be at least 2, got 0"),
+        ({"side": 8}, "side must be at least 32, got 8"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], said: str) -> None:

@@ -66,8 +66,8 @@ class Project(Tool):
         feature_weight: float,
     ) -> None:
         for name, value, least in (("steps", steps, 1), ("restarts", restarts, 0)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name} must be a whole number from {least}, got {value}")
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
         if not 0 < lr < float("inf"):
             raise ValueError(f"lr must be positive, got {lr}; e.g. 0.1")
         if not restarts and not from_encoder:

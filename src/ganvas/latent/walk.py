@@ -67,12 +67,17 @@ class Walk(Tool):
         if of not in get_args(Kind):
             raise ValueError(f"of must be samples or reconstructions, got {of!r}")
         for name, value, least in (("num", num, 2), ("frames", frames, 2), ("side", side, 32)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name} must be a whole number from {least}, got {value}")
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
         self.of, self.num, self.frames, self.side = of, num, frames, side
 
     def draw(self, scene: Scene) -> Drawing:
         """See the class."""
+        if scene.request.images is not None:
+            raise ValueError(
+                f"images must be left out, got {scene.request.images}: grids show what training "
+                "recorded"
+            )
         grids = recorded(scene.folder, self.of)
         shown, moving = thinned(grids, self.num), thinned(grids, self.frames)
         seen, notes = _images_seen(scene.folder)
@@ -122,9 +127,11 @@ class Walk(Tool):
         notes = [WHAT[self.of]]
         num, last = len(grids), grids[-1].step
         if num > self.num:
-            notes.append(f"{self.num} of {num} recorded grids, evenly by their order")
-        if num > self.frames:
-            notes.append(f"the animation shows {self.frames} of them")
+            moving = f"{self.frames}" if num > self.frames else "all"
+            notes.append(
+                f"{num:,} grids were recorded; the sheet shows {self.num}, evenly by their order, "
+                f"and the animation {moving}"
+            )
         status = read_run_json(folder)["status"]
         if status == "running":
             notes.append(f"the run has not ended: grids up to step {last:,}")
