@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ganvas.nn.corruptions import (
+    BlockMaskCorruption,
     Corruption,
     DownsampleCorruption,
     GaussianCorruption,
@@ -21,6 +22,7 @@ ALL = [
     GaussianCorruption(std=0.5),
     MaskingCorruption(probability=0.3),
     SaltAndPepperCorruption(probability=0.3),
+    BlockMaskCorruption(side=0.4, fill=0.5, image_shape=SHAPE),
     GrayscaleCorruption(image_shape=SHAPE),
     DownsampleCorruption(factor=2, image_shape=SHAPE),
 ]
@@ -119,6 +121,44 @@ def test_certain_and_impossible_losses_hold_for_any_noise() -> None:
     assert torch.equal(SaltAndPepperCorruption(probability=0)(x, extreme), x)
 
 
+def test_a_block_is_one_square_in_all_channels_and_all_places_are_equally_likely() -> None:
+    num, places = 9000, (6, 10)  # of a hole of 3 in 8×12
+    x = torch.full((num, *SHAPE), 0.25)
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    lost = BlockMaskCorruption(side=0.4, fill=0.75, image_shape=SHAPE)(x, noise) != x
+    assert torch.equal(lost[:, 0], lost[:, 1])
+    assert torch.equal(lost[:, 0], lost[:, 2])
+    top, left = (lost[:, 0].any(axis).int().argmax(1) for axis in (2, 1))
+    expected = torch.zeros_like(lost)
+    for i in range(num):
+        expected[i, :, top[i] : top[i] + 3, left[i] : left[i] + 3] = True
+    assert torch.equal(lost, expected)
+    counts = torch.bincount(top * places[1] + left, minlength=60).float()
+    chi_squared = ((counts - num / 60).square() / (num / 60)).sum().item()
+    assert abs(chi_squared - 59) <= 4 * math.sqrt(2 * 59)
+
+
+@pytest.mark.parametrize("extreme", [-math.inf, -40.0, 40.0, math.inf])
+def test_a_block_stays_inside_for_any_noise(extreme: float) -> None:
+    x = torch.full((1, *SHAPE), 0.25)
+    block = BlockMaskCorruption(side=0.4, fill=1.0, image_shape=SHAPE)
+    made = block(x, torch.full_like(x, extreme))
+    corner = made[..., :3, :3] if extreme < 0 else made[..., -3:, -3:]
+    assert torch.equal(corner, torch.ones_like(corner))
+    assert (made != x).sum() == 27
+
+
+def test_a_corruption_says_its_name_and_numbers() -> None:
+    assert [str(one) for one in ALL] == [
+        "gaussian (std 0.5)",
+        "masking (probability 0.3)",
+        "salt and pepper (probability 0.3)",
+        "block mask (side 3, fill 0.5)",
+        "grayscale",
+        "downsample (factor 2)",
+    ]
+
+
 def test_grayscale_is_brightness_in_all_channels(images: torch.Tensor, noise: torch.Tensor) -> None:
     made = GrayscaleCorruption(image_shape=SHAPE)(images, noise)
     red, green, blue = images.unbind(1)
@@ -182,3 +222,17 @@ def test_a_factor_that_does_not_divide_is_refused(
     size = f"{shape[1]}×{shape[2]}"
     with pytest.raises(ValueError, match=f"factor must .* {size}, got {factor}; {remedy}"):
         DownsampleCorruption(factor=factor, image_shape=shape)
+
+
+@pytest.mark.parametrize("side", [-0.1, 0.0, 0.05, 1.0, 3, math.nan])
+def test_a_hole_that_is_nothing_or_everything_is_refused(side: float) -> None:
+    with pytest.raises(ValueError, match=rf"side must .* 8×8, got {side}; 0\.5 is a hole of 4 "):
+        BlockMaskCorruption(side=side, fill=0.5, image_shape=(1, 8, 8))
+    with pytest.raises(ValueError, match=r"side must .* got 0\.99; "):  # rounds to the whole image
+        BlockMaskCorruption(side=0.99, fill=0.5, image_shape=(1, 8, 8))
+
+
+@pytest.mark.parametrize("fill", [-0.1, 1.1, math.nan])
+def test_a_fill_outside_0_to_1_is_refused(fill: float) -> None:
+    with pytest.raises(ValueError, match=rf"fill must be in \[0, 1\], got {fill}; 0\.5 is grey"):
+        BlockMaskCorruption(side=0.4, fill=fill, image_shape=SHAPE)

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 NOISE_STREAM = 7_001
 """Key of the noise, apart from what models draw."""
 
+EXAMPLE = (
+    "one of `ganvas list corruptions`, e.g. +corruption@tool.corruption=gaussian, in Python "
+    '{"_target_": "ganvas.nn.corruptions.GaussianCorruption", "std": 1}'
+)
+"""How a corruption is given."""
+
 ROW = 8
 """Images beside each other."""
 
@@ -66,11 +72,10 @@ class Restore(Tool):
 
     needs: ClassVar[Sequence[type]] = (Corrupts, Reconstructs)
 
-    def __init__(self, *, corruption: Corruption | None, damaged: bool, num: int) -> None:
+    def __init__(self, *, corruption: Any, damaged: bool, num: int) -> None:
         if corruption is not None and not isinstance(corruption, Corruption):
             raise ValueError(
-                f"corruption must be one of `ganvas list corruptions`, as {{_target_: …}}, "
-                f"got {type(corruption).__name__}"
+                f"corruption must be a corruption or null, got {corruption!r}; choose {EXAMPLE}"
             )
         if damaged and corruption is not None:
             raise ValueError(
