@@ -198,6 +198,12 @@ def test_the_picture_has_the_promised_panels() -> None:
     assert torch.equal(torch.stack(list(last.rows[1])), images)  # type: ignore[arg-type]
 
 
+def test_an_image_given_twice_is_told_of_twice() -> None:
+    values = project(LinearGAN(), [3, 1, 3], steps=2).values
+    said = [values[f"test 3 (class 0), number {i}"] for i in (0, 2)]
+    assert said[0] == said[1] and "test 1 (class 1)" in values
+
+
 @pytest.mark.parametrize("steps", [1, 2, 7, 300])
 def test_milestones_begin_at_0_and_end_with_the_last(steps: int) -> None:
     found = milestones(steps, 5)

@@ -176,6 +176,7 @@ class Project(Tool):
         if self.feature_weight:
             text += f" + {self.feature_weight:g} squared distance of features"
         notes = [text + "; each panel is the best so far of the start that ended best"]
+        notes.append("MSE: mean over pixels in [0, 1]; dB: PSNR")
         if model.standard_normal_prior:
             width = found.codes.shape[2]
             notes.append(
@@ -244,8 +245,10 @@ def _values(model: Any, target: Target, found: Found, encoded: Tensor | None) ->
     values["mean_norm"] = codes.norm(dim=1).mean().item()
     if model.standard_normal_prior:
         values["sqrt_dim"] = codes.shape[1] ** 0.5
-    for i, name in enumerate(target.names):
-        values[name] = f"error {errors[i]:.4g}, {decibel[i]:.2f} dB, ‖z‖ {codes[i].norm():.3g}"
+    names = list(target.names)
+    for i, name in enumerate(names):
+        key = name if names.count(name) == 1 else f"{name}, number {i}"
+        values[key] = f"error {errors[i]:.4g}, {decibel[i]:.2f} dB, ‖z‖ {codes[i].norm():.3g}"
         if target.true is not None:
-            values[name] += f", {(codes[i] - target.true[i]).norm():.3g} from the true code"
+            values[key] += f", {(codes[i] - target.true[i]).norm():.3g} from the true code"
     return values
