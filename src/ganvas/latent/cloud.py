@@ -88,7 +88,7 @@ class Cloud:
             self._marks(axes, self.marks)
         self._legend(axes)
 
-    def _window(self) -> tuple[Tensor, Tensor]:
+    def _window(self) -> tuple[list[float], list[float]]:
         """A square around everything, with a margin."""
         parts = [self.points]
         parts += [part for part in (self.drawn,) if part is not None]
@@ -97,7 +97,8 @@ class Cloud:
         everything = torch.cat(parts)
         low, high = everything.amin(0), everything.amax(0)
         half = max(float((high - low).max()) * 0.53, 1e-6)
-        return (low + high) / 2 - half, (low + high) / 2 + half
+        middle = (low + high) / 2
+        return (middle - half).tolist(), (middle + half).tolist()
 
     @property
     def _size(self) -> float:
@@ -126,7 +127,9 @@ class Cloud:
         bar = axes.figure.colorbar(axes.collections[-1], ax=axes, shrink=0.6)
         bar.set_label("class")
 
-    def _contours(self, axes: Axes, shadow: Shadow, low: Tensor, high: Tensor) -> None:
+    def _contours(
+        self, axes: Axes, shadow: Shadow, low: Sequence[float], high: Sequence[float]
+    ) -> None:
         """Lines of equal density, with the share that is within."""
         steps = torch.linspace(0, 1, CELLS, dtype=torch.float64)
         x, y = (low[i] + (high[i] - low[i]) * steps for i in range(2))
