@@ -24,8 +24,8 @@ def command_settings(section: type[S], name: str, run: str, overrides: Sequence[
     """
     search, overrides = _searched(overrides)
     config = compose(overrides, name=name, search=search).config
-    config.run = run
-    return validate(section, resolve(config))
+    config.run = ""  # the folder's own name may look like an interpolation
+    return validate(section, {**resolve(config), "run": run})
 
 
 def _searched(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -34,6 +34,10 @@ def _searched(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     for argument in rest:
         flag, given, folder = argument.partition("=")
         if flag not in ("--config-dir", "-cd"):
+            if flag.startswith("-"):
+                raise ConfigError(f"`{flag}`: no such flag; there is --config-dir FOLDER")
+            if flag == "run":
+                raise ConfigError(f"{argument}: the run is named already")
             overrides.append(argument)
             continue
         search.append(folder if given else next(rest, ""))

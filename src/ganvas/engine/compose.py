@@ -53,7 +53,7 @@ def compose(
     Raises:
         ConfigError: for an unknown key or option, a syntax error, a broken interpolation.
     """
-    _check_lists(overrides, search)
+    _check_lists(overrides, search, name)
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -79,7 +79,7 @@ def compose(
     return Composed(config, choices, list(overrides))
 
 
-def _check_lists(overrides: Sequence[str], search: Sequence[str | Path]) -> None:
+def _check_lists(overrides: Sequence[str], search: Sequence[str | Path], name: str) -> None:
     """Hydra merges a list of options key by key, and the last one would win without a word.
 
     Raises:
@@ -91,14 +91,12 @@ def _check_lists(overrides: Sequence[str], search: Sequence[str | Path]) -> None
             continue
         key, group, chosen = match[1], match[2], match[3].split(",")
         if group not in COMPOSABLE:
-            raise ConfigError(
-                f"{key}=[{match[3]}]: takes one {group}, not a list; -m {key}={match[3]} trains "
-                "one run for each"
-            )
-        for name in chosen:
-            if chosen.count(name) > 1 or (name == "none" and len(chosen) > 1):
-                remedy = "leave it out" if name == "none" else "name it once"
-                raise ConfigError(f"{key}=[{match[3]}]: `{name}` does nothing there; {remedy}")
+            each = f"; -m {key}={match[3]} trains one run for each" if name == "train" else ""
+            raise ConfigError(f"{key}=[{match[3]}]: takes one {group}, not a list{each}")
+        for part in chosen:
+            if chosen.count(part) > 1 or (part == "none" and len(chosen) > 1):
+                remedy = "leave it out" if part == "none" else "name it once"
+                raise ConfigError(f"{key}=[{match[3]}]: `{part}` does nothing there; {remedy}")
 
 
 def _check_hydra(node: DictConfig) -> None:
@@ -184,9 +182,10 @@ def _explain(
         )
     if match := re.match(r"Ambiguous value for argument '([^=]*)=(.*)'", text):
         single = options(match[1].partition("@")[0]) and match[1] not in COMPOSABLE
-        return f"{match[1]}={match[2]}: several values need -m, which trains one run for each" + (
-            "" if single else f"; a list is written {match[1]}=[{match[2]}]"
-        )
+        rule = "several values need -m, which trains one run for each"
+        rule = rule if name == "train" else "takes one value, not several"
+        listed = "" if single else f"; a list is written {match[1]}=[{match[2]}]"
+        return f"{match[1]}={match[2]}: {rule}{listed}"
     if text.startswith(("Config group override must be", "You must specify '")):
         return _group_value(overrides, text, search)
     if match := re.search(r"Could not override '([^']*)'", text):
