@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,9 @@ def test_line_is_the_weighted_mean() -> None:
 
 @pytest.mark.parametrize("path", [lerp, slerp])
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
-def test_ends_are_the_codes_to_the_bit(path: Any, size: float) -> None:
-    for a, b in codes(40, 7).unflatten(0, (20, 2)):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ends_are_the_codes_to_the_bit(path: Any, size: float, dtype: torch.dtype) -> None:
+    for a, b in codes(40, 7).to(dtype).unflatten(0, (20, 2)):
         walk = path(size * a, b, T)
         assert torch.equal(walk[0], size * a)
         assert torch.equal(walk[-1], b)
@@ -165,12 +167,16 @@ def test_captions_are_lengths_of_codes() -> None:
 
 
 def test_angles_are_measured_and_written() -> None:
-    drawing = drawn(LinearAE(), [0, 1])
-    a, b = drawing.tensors["codes"][0, [0, -1]].double()
-    expected = math.degrees(math.acos(a @ b / a.norm() / b.norm()))
-    assert list(drawing.values) == ["angle test 0 (class 0) → test 1 (class 1)"]
-    assert next(iter(drawing.values.values())) == pytest.approx(expected)
-    assert sheet(drawing).row_labels[1].endswith(f"{expected:.0f}°")
+    drawing = drawn(LinearAE(), [0, 1, 5])
+    expected = {}
+    names = ["test 0 (class 0)", "test 1 (class 1)", "test 5 (class 2)"]
+    for row, pair in enumerate(f"{a} → {b}" for a, b in pairwise(names)):
+        a, b = drawing.tensors["codes"][2 * row, [0, -1]].double()
+        degrees = math.degrees(math.acos(a @ b / a.norm() / b.norm()))
+        expected[f"angle {pair}"] = degrees
+        assert sheet(drawing).row_labels[2 * row + 1].endswith(f"spherical, {degrees:.0f}°")
+    assert dict(drawing.values) == pytest.approx(expected)
+    assert len({round(degrees) for degrees in expected.values()}) == 2
 
 
 def test_only_an_arc_without_a_normal_prior_is_warned_of() -> None:

@@ -53,15 +53,8 @@ class OtherPriorVAE(LinearVAE):
 
 def tool(**options: Any) -> Traverse:
     """With values like those of its config, but for `options`."""
-    given = {
-        "around": "code",
-        "dims": 10,
-        "range": 3.0,
-        "steps": 7,
-        "num_images": None,
-        "gif": False,
-        "frames": 8,
-    }
+    rows = {"around": "code", "dims": 10, "range": 3.0, "steps": 7, "num_images": None}
+    given = {**rows, "gif": False, "frames": 8}
     return Traverse(**{**given, **options})
 
 
@@ -196,15 +189,21 @@ def test_dimension_that_never_varies_stays_and_comes_last() -> None:
     assert drawing.tensors["dims"][-1] == 0
     assert torch.equal(drawing.tensors["codes"][0, -1, :, 0], torch.zeros(7))
     assert sheet(drawing).row_labels[-1] == "z0\nvariance 0"
+    assert axes_of(scene(Silent()), reach=3, num=None).places(torch.ones(3))[0].isnan()
 
 
 def test_several_images_give_a_sheet_each() -> None:
-    drawing = drawn(LinearVAE(), [0, 1, 2])
+    looked = scene(LinearVAE(), [0, 1, 2])
+    drawing = tool().draw(looked)
     assert isinstance(drawing.picture, Stack)
-    titles = [part.title for part in drawing.picture.pictures]  # type: ignore[attr-defined]
-    assert [title.rsplit(", ", 1)[1] for title in titles] == [
-        f"around test {i} (class {i})" for i in range(3)
-    ]
+    x = looked.inputs(3)
+    for i, (part, made) in enumerate(
+        zip(drawing.picture.pictures, looked.reconstruct(x), strict=True)
+    ):
+        assert isinstance(part, Sheet)
+        assert part.title.endswith(f", around test {i} (class {i})")
+        assert torch.equal(part.rows[0][0], x.x[i])  # type: ignore[arg-type]
+        torch.testing.assert_close(part.rows[1][0], made)
     drawing.picture.render(["small print"])
 
 
