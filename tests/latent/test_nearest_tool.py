@@ -118,6 +118,15 @@ def test_a_planted_copy_is_found_first_at_distance_0() -> None:
     assert drawing.inputs[0] == "noise 13"
 
 
+def test_samples_of_all_blocks_keep_their_places() -> None:
+    images = torch.rand(300, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    images[[3, 290]] = everything("train")[[7, 9]]
+    drawing = drawn(Table(images), tool={"num": 300})
+    assert [row[0] for row in sheet_of(drawing).captions[:2]] == ["sample 3", "sample 290"]
+    assert drawing.tensors["nearest"][[3, 290], 0].tolist() == [7, 9]
+    assert torch.equal(drawing.tensors["images"], images)
+
+
 def test_unseen_images_as_samples_are_neither_near_nor_far() -> None:
     unseen = everything("test")[:20]
     drawing = drawn(Table(unseen), tool={"shown": 20})

@@ -100,6 +100,8 @@ def test_of_mixed_images_those_of_the_split_are_left_out() -> None:
     assert 8 not in rows[0]
     assert rows[1][0] == 30
     assert 5 not in rows[2]
+    assert drawing.notes[-1].startswith("these 3 queries: ")
+    assert drawing.notes[-1].endswith(" by chance (of 2 with a class)")
 
 
 def test_a_position_in_another_split_is_nobody_of_the_searched_one() -> None:

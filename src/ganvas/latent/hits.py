@@ -117,10 +117,12 @@ class Hits:
         found = {name: f"{100 * value:.0f} %" for name, value in self.values.items()}
         words = [f"{found['in_both']} of neighbours are in both lists"]
         if self.known.any():
+            num = int(self.known.sum())
+            some = "" if num == len(self.known) else f" (of {num} with a class)"
             words.append(
                 f"{found['same_class_by_code']} by code have the query's class, "
                 f"{found['same_class_by_pixels']} by pixels, "
-                f"{found['same_class_by_chance']} by chance"
+                f"{found['same_class_by_chance']} by chance{some}"
             )
         return f"{of}: {'; '.join(words)}"
 
