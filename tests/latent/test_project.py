@@ -97,7 +97,7 @@ def nonlinear() -> GAN:
 
 def test_a_sample_of_the_model_is_found_again() -> None:
     found = project(nonlinear(), "random", steps=400, restarts=8)
-    assert found.values["mean_start_error"] > 100 * found.values["mean_error"]
+    assert found.values["mean_start_error"] > 0.01  # other codes than the samples' own
     assert found.tensors["errors"].max() < 1e-4
 
 

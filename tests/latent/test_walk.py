@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageSequence
 
+from ganvas.engine.drawn import _gif
 from ganvas.errors import DataError
 from ganvas.latent.scene import Request, Scene
 from ganvas.latent.sheet import Sheet
@@ -179,9 +182,20 @@ def test_images_can_not_be_given(make: Make) -> None:
 
 def test_other_files_are_no_grids(make: Make) -> None:
     folder = make([4])
-    for name in ("samples-best.png", "samples-1.tmp", "more-samples-3.png"):
+    for name in ("samples-best.png", "samples-1.tmp", "more-samples-3.png", "samples-3.png.png"):
         (folder / "samples" / name).write_text("?")
     assert walk(folder).values["grids"] == 1
+
+
+def test_an_animation_keeps_its_white_ground_and_is_small(make: Make) -> None:
+    frames = walk(make(range(1, 9))).frames
+    content = _gif(frames, ["small print"], seconds=0.3)
+    with Image.open(BytesIO(content)) as opened:
+        shown = [np.array(frame.convert("RGB")) for frame in ImageSequence.Iterator(opened)]
+    assert len(shown) == 8 and len(content) < 20_000
+    for made, frame in zip(shown, frames, strict=False):
+        assert made[0, 0].tolist() == [255, 255, 255]
+        np.testing.assert_allclose(made.astype(int), frame.render(["small print"]), atol=8)
 
 
 @pytest.mark.parametrize("left", [0, 7, 60])
