@@ -122,6 +122,10 @@ CORRUPTIONS = {
         "corruption.factor must be at least 2 and divide images of 8×8, got 3; choose one of "
         "2, 4, 8"
     ),
+    "corruption=block corruption.side=1": (
+        "corruption.side must be in (0, 1) and at least one pixel of images of 8×8, got 1; "
+        "0.5 is a hole of 4 pixels a side"
+    ),
     "corruption.probability=1.5": (
         "corruption.probability must be in [0, 1], got 1.5; 0.25 loses a quarter of the values"
     ),

@@ -16,7 +16,7 @@ from torch import Tensor
 from evaluation.subjects import InMemory, image_data
 from ganvas.data.given import split_images
 from ganvas.errors import RunError
-from ganvas.latent.anomaly import Anomaly, elbo_scores
+from ganvas.latent.anomaly import Anomaly, _noise, elbo_scores
 from ganvas.latent.chart import Chart, Stack
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing
@@ -142,6 +142,14 @@ def test_a_score_is_a_function_of_the_image_and_the_seed_alone() -> None:
     torch.testing.assert_close(one["given_scores"][0], one["scores"][7])
     torch.testing.assert_close(both["given_scores"], one["scores"][[3, 7, 7]])
     assert not torch.allclose(scored([7], seed=1)["scores"], one["scores"])
+
+
+def test_noise_differs_between_images_and_not_between_lists() -> None:
+    noise = _noise(images(3), (2, 5), seed=0)
+    assert noise.shape == (3, 2, 5)
+    assert torch.equal(_noise(images(3)[1:2], (2, 5), seed=0)[0], noise[1])
+    assert not torch.equal(noise[0], noise[1])
+    assert not torch.equal(_noise(images(3), (2, 5), seed=1), noise)
 
 
 def test_the_oddest_and_the_most_usual_are_shown_with_their_reconstructions() -> None:
