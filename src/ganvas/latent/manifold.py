@@ -95,7 +95,7 @@ class Manifold(Tool):
         if (width := _width(scene)) != WIDTH:
             raise ValueError(
                 f"a model with 2 latent dimensions is needed, this one has {width}; train one with "
-                "model.latent_dim=2, or look at this one with tool=traverse or tool=scatter"
+                "model.latent_dim=2, or look at this one with tool=traverse"
             )
         if normal and self.spread != "codes":
             axis = normal_quantiles(self.size)
