@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -90,7 +90,7 @@ class Ranked:
         scene, order = self.scene, self.scores.argsort(stable=True)
         show = min(show, len(order) // 2)
         positions = torch.cat([order.flip(0)[:show], order[:show]])
-        request = replace(scene.request, images=positions.tolist(), y=None)
+        request = replace(scene.request, images=positions.tolist())
         found = chosen_images(scene.data, request, num=None)
         made = scene.reconstruct(found)
         words = [self._words(score) for score in self.scores[positions].tolist()]
@@ -146,7 +146,7 @@ class Ranked:
     def paint(self, axes: Axes, *, marks: Sequence[tuple[str, float]]) -> None:
         """How many images have such scores, odd classes apart, and where given ones stand."""
         values = [*self.scores.tolist(), *(score for _, score in marks)]
-        edges = np.linspace(min(values), max(*values, min(values) + 1e-9), BARS + 1)
+        edges = np.linspace(min(values), max(*values, min(values) + 1e-9), BARS + 1).tolist()
         kinds = {"": (self.scores, USUAL)}
         if self.odd is not None:
             usual, odd = self.scores[~self.odd.mask], self.scores[self.odd.mask]
@@ -157,12 +157,16 @@ class Ranked:
             axes.hist(scores.numpy(), edges, weights=shares, color=colour, alpha=0.6, label=label)
         for name, score in marks:
             axes.axvline(score, color="black", linewidth=1)
-            place = {"transform": axes.get_xaxis_transform(), "va": "top", "ha": "right"}
+            place: dict[str, Any] = {
+                "transform": axes.get_xaxis_transform(),
+                "va": "top",
+                "ha": "right",
+            }
             axes.text(score, 0.98, name, rotation=90, fontsize=8, **place)
         axes.set_xlabel(f"{WORDS[self.kind]} (larger = odder)")
         axes.set_ylabel("% of images" if self.odd is None else "% of each kind's images")
         if self.odd is not None:
-            axes.legend(loc="upper right")
+            axes.legend(loc="center right")  # names of given images are at the top
 
 
 def _sheet(
