@@ -219,6 +219,17 @@ def test_nothing_half_written(
     assert written(place) == {"file"}
 
 
+def test_no_picture_without_its_text(
+    run: library.Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ganvas.engine import drawn
+
+    names: list[str] = []
+    monkeypatch.setattr(drawn, "write_whole", lambda file, content: names.append(file.name))
+    run.latent.interpolate(out="x.png", gif=True)
+    assert names == ["x.yaml", "x.gif", "x.png"]
+
+
 @pytest.mark.parametrize("name", ["a b", "ü日本", "[x]=(y),{z}", "$HOME ${x}", "it's"])
 def test_folders_of_all_names(vae_copy: Path, place: Path, name: str) -> None:
     folder = shutil.copytree(vae_copy, place / name)

@@ -102,6 +102,15 @@ def test_columns_and_rows_are_straight() -> None:
     assert all(boxes[0, c][2] <= boxes[0, c + 1][0] for c in range(2))
 
 
+def test_panels_stand_in_the_middle_of_their_captions() -> None:
+    sheet = Sheet("Middle", rows(1, 2), captions=[["", "a caption wider than it"]])
+    picture = sheet.render()
+    left, _, right, bottom = sheet.boxes[0, 1]
+    ink = np.nonzero((picture[bottom:] < 255).any((0, 2)))[0]
+    assert ink.min() < left < right < ink.max()
+    assert abs((ink.min() + ink.max()) - (left + right)) <= 4
+
+
 def test_a_gap_keeps_its_place() -> None:
     boxes = SHEETS["ragged"].boxes
     step = boxes[2, 1][0] - boxes[1, 0][0]
@@ -190,6 +199,7 @@ def test_wrapped_text_fits_and_loses_nothing(text: str, width: int) -> None:
 
 
 def test_lines_are_kept() -> None:
+    assert wrapped("incomprehensibilities", 12, 40).split("\n")[0] != ""
     assert wrapped("one two\nthree\n\nfour", 12, 1000) == "one two\nthree\n\nfour"
 
 
