@@ -16,7 +16,7 @@ from ganvas.errors import RunError
 from ganvas.evaluation.mixture import Mixture
 from ganvas.evaluation.priors import CodeSource, NormalPrior
 from ganvas.latent.chart import Chart
-from ganvas.latent.cloud import COLOURS, MARKERS, MOST, Cloud, Marks
+from ganvas.latent.cloud import COLOURS, MOST, Cloud, Marks, style
 from ganvas.latent.plane import (
     principal,
 )
@@ -209,10 +209,7 @@ def test_each_class_has_its_colour_its_name_and_a_line_in_the_legend() -> None:
 
 
 def test_many_classes_have_a_colour_and_marker_each() -> None:
-    styles = {
-        (COLOURS[i % len(COLOURS)], MARKERS[(i + i // len(COLOURS)) % len(MARKERS)])
-        for i in range(MOST)
-    }
+    styles = {style(index) for index in range(MOST)}
     assert len(styles) == MOST == 40
 
 

@@ -35,6 +35,12 @@ CELLS = 240
 DARK, PALE = "0.15", "0.6"
 
 
+def style(index: int) -> tuple[str, str]:
+    """Colour and marker of a class; each of the first `MOST` has its own."""
+    turn, place = divmod(index, len(COLOURS))
+    return COLOURS[place], MARKERS[(index + turn) % len(MARKERS)]
+
+
 @dataclass(frozen=True)
 class Marks:
     """Points `(M, 2)` that were named, with their names."""
@@ -112,8 +118,7 @@ class Cloud:
     def _classes(self, axes: Axes, labels: Tensor, classes: Sequence[int]) -> None:
         """Each in its own colour and marker; few are named where they lie."""
         for index, label in enumerate(classes):
-            colour = COLOURS[index % len(COLOURS)]
-            marker = MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
+            colour, marker = style(index)
             mine = labels == label
             self._points(axes, mine, color=colour, marker=marker, label=str(label))
             if len(classes) <= FEW:
