@@ -180,11 +180,11 @@ def test_odd_classes_are_compared_with_the_others() -> None:
     drawing = tool(odd=[0, 2], num=30).draw(scene(LinearAE()))
     is_odd = torch.arange(30) % 3 != 1
     values, expected = drawing.values, roc_auc_score(is_odd, drawing.tensors["scores"])
-    assert values["AUROC"] == pytest.approx(expected, abs=1e-12)
-    assert (values["odd images"], values["usual images"]) == (20, 10)
+    assert values["auroc"] == pytest.approx(expected, abs=1e-12)
+    assert (values["odd_images"], values["usual_images"]) == (20, 10)
     train = [b.y for b in scene(LinearAE()).subject.batches("train") if b.y is not None]
     num = int((torch.cat(train) != 1).sum())
-    assert values["odd images in training"] == num
+    assert values["odd_images_in_training"] == num
     assert any(f"classes 0, 2: {num} of 50 training images" in note for note in drawing.notes)
     assert parts(drawing)[1].title.startswith(f"Scores of 30 images of test: AUROC {expected:.3f}")
     easier = any("AUROC under 0.5" in note for note in drawing.notes)
@@ -227,7 +227,7 @@ def test_the_chart_counts_each_kind_s_images_and_marks_given_ones(odd: int | Non
 def test_equal_scores_can_be_drawn() -> None:
     black = InMemory(test=np.zeros((6, *SHAPE), dtype=np.uint8))
     drawing = tool(odd=0).draw(scene(LinearAE(), data=image_data(black)))
-    assert drawing.values["AUROC"] == 0.5
+    assert drawing.values["auroc"] == 0.5
     assert drawing.picture.render().ndim == 3
 
 

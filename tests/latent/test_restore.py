@@ -86,8 +86,8 @@ def test_without_corruption_nothing_is_lost() -> None:
     drawing = tool(corruption=GaussianCorruption(std=0.0)).draw(scene(Restorer()))
     assert torch.equal(drawing.tensors["corrupted"], drawing.tensors["original"])
     assert sheet_of(drawing).captions[1] == ["exact"] * 5
-    assert drawing.values["PSNR of corrupted, dB"] == float("inf")
-    assert drawing.values["nearer than corrupted"] == "0 of 5"
+    assert drawing.values["psnr_corrupted"] == float("inf")
+    assert drawing.values["nearer_than_corrupted"] == "0 of 5"
 
 
 def test_captions_are_psnrs_of_the_panels_against_the_originals() -> None:
@@ -101,9 +101,9 @@ def test_captions_are_psnrs_of_the_panels_against_the_originals() -> None:
             assert sheet.captions[row][column] == f"{value:.1f} dB"
             torch.testing.assert_close(drawing.tensors[f"psnr_{name}"][column], value)
         mean = drawing.tensors[f"psnr_{name}"].mean().item()
-        assert drawing.values[f"PSNR of {name}, dB"] == mean
+        assert drawing.values[f"psnr_{name}"] == mean
     better = drawing.tensors["psnr_restored"] > drawing.tensors["psnr_corrupted"]
-    assert drawing.values["nearer than corrupted"] == f"{int(better.sum())} of 5"
+    assert drawing.values["nearer_than_corrupted"] == f"{int(better.sum())} of 5"
 
 
 def test_noise_is_a_function_of_the_seed_and_the_place() -> None:
@@ -148,7 +148,7 @@ def test_the_title_says_which_corruption_and_which_was_trained_on() -> None:
         "Images restored from block mask (side 2, fill 0), trained on gaussian (std 0.2)"
     )
     assert other.values["corruption"] == "block mask (side 2, fill 0)"
-    assert other.values["trained on"] == "gaussian (std 0.2)"
+    assert other.values["trained_on"] == "gaussian (std 0.2)"
     assert ((other.tensors["corrupted"] != originals(5)).sum((1, 2, 3)) == 4).all()
 
 
@@ -161,7 +161,7 @@ def test_damaged_images_are_taken_as_they_are() -> None:
     expected = model.reconstruct(given).clamp(0, 1)
     torch.testing.assert_close(drawing.tensors["restored"], expected)
     assert "gaussian (std 0.2)" in sheet.title
-    assert drawing.values == {"trained on": "gaussian (std 0.2)"}
+    assert drawing.values == {"trained_on": "gaussian (std 0.2)"}
     with pytest.raises(ValueError, match=r"damaged=true needs the damaged images, got none; name"):
         tool(damaged=True).draw(scene(Restorer()))
 

@@ -76,8 +76,8 @@ def test_rates_are_those_of_the_information_measure_largest_first() -> None:
     assert order != list(range(4))
     assert drawing.tensors["dims"].tolist() == order
     assert drawing.tensors["weights"].tolist() == pytest.approx(rates)
-    expected = {f"rate z{j}": rates[j] for j in order}
-    expected["rate of all 4 dimensions"] = sum(rates)
+    expected = {f"rate_z{j}": rates[j] for j in order}
+    expected["rate_of_all"] = sum(rates)
     assert dict(drawing.values) == pytest.approx(expected)
     assert list(drawing.values) == list(expected)
     labels = sheet(drawing).row_labels

@@ -217,11 +217,11 @@ def _verdict(scene: Scene, scores: Tensor, odd: Odd) -> Verdict:
     return Verdict(
         f": AUROC {found.value:.3f} ± {found.error:.3f} for {odd.words}",
         {
-            "AUROC": found.value,
-            "AUROC standard error": found.error,
-            "odd images": found.num_odd,
-            "usual images": found.num_usual,
-            "odd images in training": num,
+            "auroc": found.value,
+            "auroc_error": found.error,
+            "odd_images": found.num_odd,
+            "usual_images": found.num_usual,
+            "odd_images_in_training": num,
         },
         notes,
     )

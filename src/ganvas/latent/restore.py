@@ -110,10 +110,10 @@ class Restore(Tool):
             sheet,
             values={
                 "corruption": damage.words,
-                "trained on": damage.trained,
-                "PSNR of corrupted, dB": before.mean().item(),
-                "PSNR of restored, dB": after.mean().item(),
-                "nearer than corrupted": better,
+                "trained_on": damage.trained,
+                "psnr_corrupted": before.mean().item(),
+                "psnr_restored": after.mean().item(),
+                "nearer_than_corrupted": better,
             },
             tensors={**tensors, "psnr_corrupted": before, "psnr_restored": after},
             inputs=_names(found),
@@ -152,7 +152,7 @@ class Restore(Tool):
         )
         return Drawing(
             sheet,
-            values={"trained on": words},
+            values={"trained_on": words},
             tensors={"given": found.x, "restored": restored},
             inputs=_names(found),
             notes=found.notes,

@@ -93,9 +93,9 @@ class Traverse(Tool):
         t = torch.linspace(-self.range, self.range, self.steps)
         codes = found.moved(t)
         images = found.decoded(codes)
-        values = {f"{axes.kind} z{j}": axes.weight[j].item() for j in found.dims.tolist()}
+        values = {f"{axes.kind}_z{j}": axes.weight[j].item() for j in found.dims.tolist()}
         if axes.sums:
-            values[f"{axes.kind} of all {len(axes.weight)} dimensions"] = axes.weight.sum().item()
+            values[f"{axes.kind}_of_all"] = axes.weight.sum().item()
         sheets = [found.sheet(i, part, t) for i, part in enumerate(images)]
         return Drawing(
             sheets[0] if len(sheets) == 1 else Stack(sheets),
