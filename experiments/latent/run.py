@@ -23,6 +23,8 @@ import yaml
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "latent.md"
+DRAWN = HERE / "drawn.png"
+ODD = 7
 STUDY = yaml.safe_load((HERE / "latent.yaml").read_text(encoding="utf-8"))
 
 
@@ -68,24 +70,51 @@ SHOWN = [
 ]
 
 
-def train_command(run: str) -> list[str]:
-    """The overrides of a run."""
-    return [*STUDY["runs"][run], *STUDY["common"], f"name={run}"]
+def write_drawn() -> None:
+    """A four in ink on paper, of a size and mode that no data set here has: drawn.png."""
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGB", (300, 240), (250, 246, 232))
+    pen = ImageDraw.Draw(image)
+    for stroke in ([(130, 45), (95, 130), (190, 135)], [(175, 60), (165, 200)]):
+        pen.line(stroke, fill=(28, 36, 96), width=17, joint="curve")
+    image.save(DRAWN)
+
+
+def train_command(run: str, runs: str | Path = "FOLDER") -> list[str]:
+    """What a reader types."""
+    overrides = [*STUDY["runs"][run], *STUDY["common"], f"name={run}", f"paths.runs_dir={runs}"]
+    return ["train", *(o.replace("FOLDER", str(runs)) for o in overrides)]
+
+
+def write_arrays(runs: Path) -> None:
+    """MNIST as files of arrays, the training images without sevens."""
+    import numpy as np
+
+    train, test = runs / "without7.npz", runs / "test.npz"
+    if train.is_file() and test.is_file():
+        return
+    source = trained("vae", runs).data().source
+    for file, split in ((test, "test"), (train, "train")):
+        images, labels = source.read(split)
+        kept = np.ones(len(labels), dtype=bool) if split == "test" else labels != ODD
+        np.savez_compressed(file, images=images[kept], labels=labels[kept])
 
 
 def trained(run: str, runs: Path) -> Any:
     """The run, trained first unless it is there, finished and of this very command."""
     import ganvas
 
+    command = train_command(run, runs)[1:]
+    if any("without7" in override for override in command):
+        write_arrays(runs)
     for record in sorted((runs / run).glob("*/run.json")):
         found = json.loads(record.read_text(encoding="utf-8"))
         typed = yaml.safe_load((record.parent / "overrides.yaml").read_text(encoding="utf-8"))
-        if found["status"] == "finished" and set(train_command(run)) <= set(typed):
+        if found["status"] == "finished" and set(command) <= set(typed):
             return ganvas.load_run(record.parent)
     print("training", run, flush=True)
-    return ganvas.train(
-        [*train_command(run), "trainer.progress_bar=false", f"paths.runs_dir={runs}"]
-    )
+    return ganvas.train([*command, "trainer.progress_bar=false"])
 
 
 def draw(shown: Shown, runs: Path) -> None:
@@ -99,8 +128,8 @@ def draw(shown: Shown, runs: Path) -> None:
     typed = [*shown.overrides, f"out={out}"]
     draw_with(command_settings(LatentSettings, "latent", str(run.path), typed))
     text = yaml.safe_load(shown.text.read_text(encoding="utf-8"))
-    text["command"] = shown.command
-    text["run"] = f"ganvas train {shlex.join(train_command(shown.run))}"
+    text |= {"command": shown.command, "run": shlex.join(["ganvas", *train_command(shown.run)])}
+    del text["folder"], text["images"]
     shown.text.write_text(yaml.safe_dump(text, sort_keys=False, width=100), encoding="utf-8")
     print(f"{shown.name}: {text['values']}", flush=True)
 
@@ -123,6 +152,7 @@ def main() -> None:
     if given.check:
         sys.exit("\n".join(faults()) or 0)
     (HERE / "pictures").mkdir(exist_ok=True)
+    write_drawn()
     for shown in SHOWN:
         if given.only is None or shown.name in given.only:
             draw(shown, given.runs)
