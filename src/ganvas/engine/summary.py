@@ -28,8 +28,15 @@ def peak_memory() -> dict[str, float]:
     return peak
 
 
-def print_summary(folder: Path, *, console: Console, has_samples: bool) -> None:
-    """Final and best metrics, peak memory, pictures, checkpoint, run folder, what to try next."""
+def print_summary(folder: Path, *, console: Console, samples: bool, draws: bool) -> None:
+    """Final and best metrics, peak memory, pictures, checkpoint, run folder, what to try next.
+
+    Args:
+        folder: of the run.
+        console: where it is printed.
+        samples: whether the model draws new images.
+        draws: whether it decodes codes to images.
+    """
     record = read_run_json(folder)
     if record["metrics"]:
         console.print(
@@ -47,19 +54,20 @@ def print_summary(folder: Path, *, console: Console, has_samples: bool) -> None:
     if record["wandb"]:
         rows["W&B"] = _wandb_place(record["wandb"], folder)
     if record["status"] == "finished":
-        rows["try next"] = f"\n{'':<14}".join(next_commands(folder, has_samples=has_samples))
+        rows["try next"] = f"\n{'':<14}".join(next_commands(folder, samples=samples, draws=draws))
     for name, text in rows.items():
         console.print(f"{name:<12}  {text}", soft_wrap=True, markup=False, highlight=False)
 
 
-def next_commands(folder: Path, *, has_samples: bool) -> list[str]:
-    """Three commands to try next, as they work from here."""
+def next_commands(folder: Path, *, samples: bool, draws: bool) -> list[str]:
+    """Three commands to try next, as they work from here; see `print_summary`."""
     place, ganvas = _shown(folder), _program()
-    first = f"{ganvas} sample {place} n=16" if has_samples else f"{ganvas} train model=vae"
     return [
-        first,
+        f"{ganvas} sample {place} n=16" if samples else f"{ganvas} train model=vae",
         f"{ganvas} evaluate {place}",
-        f"{ganvas} train model=dcgan trainer.max_epochs=30",
+        f"{ganvas} latent {place} tool=interpolate"
+        if draws
+        else f"{ganvas} train model=dcgan trainer.max_epochs=30",
     ]
 
 

@@ -21,9 +21,10 @@ from ganvas.engine.signals import signal_inbox
 from ganvas.engine.summary import print_summary
 from ganvas.engine.trainer import prepare_process, quiet_lightning
 from ganvas.errors import ConfigError, GanvasError
-from ganvas.protocols import Samples
+from ganvas.protocols import Decodes, Samples
 from ganvas.tracking.hub import Hub
 from ganvas.tracking.record import RunRecord, Status
+from ganvas.types import POINT_SHAPE
 
 if TYPE_CHECKING:
     from ganvas.data import ImageData
@@ -187,9 +188,9 @@ def _recorded(
     finally:
         marker.unlink(missing_ok=True)
         _finish(hub, outcome)
-    print_summary(
-        record.path, console=console, has_samples=issubclass(model_class(checked), Samples)
-    )
+    kind = model_class(checked)
+    draws = issubclass(kind, Decodes) and tuple(data.image_shape) != POINT_SHAPE
+    print_summary(record.path, console=console, samples=issubclass(kind, Samples), draws=draws)
     return outcome
 
 
