@@ -19,7 +19,8 @@ from ganvas.data import ImageData
 from ganvas.data.sources.digits import Digits
 from ganvas.evaluation.priors import Given, GivenPrior, OwnPrior
 from ganvas.evaluation.subject import Options, Subject
-from ganvas.latent.scene import Request, Scene
+from ganvas.latent.inputs import Request
+from ganvas.latent.scene import Scene
 from ganvas.models.base import GenerativeModule
 from ganvas.models.view import ModelView
 from ganvas.nn.extractor import Extractor

@@ -15,8 +15,7 @@ from evaluation.subjects import InMemory, image_data
 from ganvas.data import ImageData
 from ganvas.data.given import given_images, split_images
 from ganvas.errors import DataError, RunError
-from ganvas.latent.inputs import Inputs, chosen_images, expanded, records
-from ganvas.latent.scene import Request
+from ganvas.latent.inputs import Inputs, Request, chosen_images, expanded, records
 from latent.scenes import ConditionalVAE, LinearVAE, class_data
 
 SHAPE = (1, 4, 4)

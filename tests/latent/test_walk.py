@@ -16,7 +16,8 @@ from PIL import Image, ImageSequence
 
 from ganvas.engine.drawn import _gif
 from ganvas.errors import DataError
-from ganvas.latent.scene import Request, Scene
+from ganvas.latent.inputs import Request
+from ganvas.latent.scene import Scene
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing
 from ganvas.latent.walk import Walk, thinned

@@ -21,8 +21,8 @@ from ganvas.engine.targets import check_arguments, check_node, locate
 from ganvas.errors import ConfigError, GanvasError, GanvasWarning, RunError
 from ganvas.evaluation.priors import OwnPrior
 from ganvas.evaluation.subject import Options, Subject
-from ganvas.latent.inputs import records
-from ganvas.latent.scene import Request, Scene
+from ganvas.latent.inputs import Request, records
+from ganvas.latent.scene import Scene
 from ganvas.latent.tool import Tool
 from ganvas.models.view import ModelView
 from ganvas.types import POINT_SHAPE

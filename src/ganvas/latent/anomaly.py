@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.latent.chart import Chart, Stack
-from ganvas.latent.ranked import WORDS, Odd, Ranked, Scores, finite
+from ganvas.latent.ranked import WORDS, Odd, Ranked, Scores
+from ganvas.latent.scene import finite
 from ganvas.latent.tool import LACKS, Drawing, Tool
 from ganvas.losses.divergences import standard_normal_kl
 from ganvas.metrics.likelihood import ImportanceSums
@@ -166,7 +167,7 @@ def _of_split(scene: Scene, function: Scores, *, num: int | None) -> tuple[Tenso
         },
         batches,
     )
-    return finite(found["scores"]), found.get("y")
+    return finite(found["scores"], what="scores"), found.get("y")
 
 
 def _odd_ones(scene: Scene, labels: Tensor | None, odd: Sequence[int]) -> Odd:

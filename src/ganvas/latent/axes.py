@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ganvas.latent.scene import finite
 from ganvas.protocols import Encodes, HasPosterior, labels_for
 
 if TYPE_CHECKING:
@@ -114,12 +115,7 @@ def _encoded(scene: Scene, *, num: int | None) -> dict[str, Tensor]:
         return {"z": model.encode(batch.x, **labels)}
 
     found = scene.subject.collect(encode, scene.subject.batches(scene.request.split, num=num))
-    if not all(values.isfinite().all() for values in found.values()):
-        raise ValueError(
-            "the model makes NaN or infinite codes; its weights have diverged, choose an earlier "
-            "checkpoint"
-        )
-    return {name: values.double() for name, values in found.items()}
+    return {name: finite(values, what="codes").double() for name, values in found.items()}
 
 
 def _of_posteriors(found: dict[str, Tensor], *, normal: bool, images: str) -> Axes:

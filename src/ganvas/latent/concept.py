@@ -14,7 +14,6 @@ from ganvas.latent.chart import Chart
 from ganvas.latent.moved import moved
 from ganvas.latent.options import positive
 from ganvas.latent.sheet import Sheet
-from ganvas.latent.spread import spread_encodings
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.protocols import Conditional, Decodes, Encodes
 
@@ -178,7 +177,7 @@ def _sides(
     scene: Scene, split: Split, label: int, *, against: int | None, num: int
 ) -> tuple[Tensor, Tensor]:
     """Codes of a split of the class, and of the other or all others."""
-    found = spread_encodings(scene, split, num=num)
+    found = scene.encodings(split, num=num, evenly=True)
     assert found.y is not None
     negative = found.y != label if against is None else found.y == against
     sides = found.z[found.y == label], found.z[negative]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -20,12 +20,36 @@ from ganvas.protocols import Conditional
 
 if TYPE_CHECKING:
     from ganvas.data import ImageData
-    from ganvas.latent.scene import Request
     from ganvas.types import Split
 
     Given = int | str | Path | Image | Tensor | np.ndarray
 else:
     Given = Any
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user may give to any tool.
+
+    Attributes:
+        images: positions in the split, files, folders, Pillow images or tensors; "random" for
+            codes drawn from the prior; None where the tool shall choose.
+        split: where positions are looked up.
+        y: of given files and random codes of a conditional model: a class, or several in turn.
+        invert: swap dark and bright of given files.
+        seed: of all that is drawn.
+    """
+
+    images: Sequence[Given] | Literal["random"] | None = None
+    split: Split = "test"
+    y: int | Sequence[int] | None = None
+    invert: bool = False
+    seed: int = 0
+
+    @property
+    def classes(self) -> int | list[int] | None:
+        """`y` as `ModelView.class_labels` takes it."""
+        return self.y if self.y is None or isinstance(self.y, int) else list(self.y)
 
 
 @dataclass(frozen=True)
@@ -63,6 +87,11 @@ class Inputs:
                 "it, e.g. y=3, or y=[3,5] for one after another"
             )
         return self.y
+
+    @property
+    def captions(self) -> list[str]:
+        """Of all."""
+        return [self.caption(i) for i in range(len(self))]
 
     def caption(self, index: int) -> str:
         """The name, and the class where one is known."""

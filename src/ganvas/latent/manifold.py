@@ -11,7 +11,6 @@ from torch import Tensor
 from ganvas.latent.chart import Stack
 from ganvas.latent.options import within
 from ganvas.latent.sheet import Sheet
-from ganvas.latent.spread import spread_encodings
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.protocols import Conditional, Decodes, Encodes, Samples
 
@@ -138,16 +137,16 @@ def _some_codes(scene: Scene, num: int = NUM_CODES) -> tuple[Tensor, str]:
     """Codes of the split, or of the prior for want of an encoder; and what they are."""
     if isinstance(scene.view.module, Encodes):
         split = scene.request.split
-        found = spread_encodings(scene, split, num=num)
+        found = scene.encodings(split, num=num, evenly=True)
         return found.z, f"the codes of {len(found.z):,} {split} images"
     return scene.noise(num).z.cpu(), f"{num:,} codes from the prior"
 
 
 def _classes(scene: Scene) -> tuple[Sequence[int | None], list[str]]:
     """What classes are shown, and what is said of it; None for a model that takes none."""
-    y, model = scene.request.y, scene.view.module
+    y, model = scene.request.classes, scene.view.module
     if not isinstance(model, Conditional):
-        scene.view.class_labels(1, y if y is None or isinstance(y, int) else list(y))
+        scene.view.class_labels(1, y)
         return [None], []
     if y is None:
         return [0], [f"class 0 of {model.num_classes}; y=3 shows another, y=[0,1] several"]

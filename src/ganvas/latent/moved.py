@@ -12,7 +12,6 @@ from torch import Tensor
 from ganvas.latent.attribute import Axis
 from ganvas.latent.chart import Stack
 from ganvas.latent.manifold import number
-from ganvas.latent.scene import BATCH
 from ganvas.latent.sheet import Picture, Sheet
 from ganvas.latent.tool import Drawing
 
@@ -98,7 +97,7 @@ def moved(scene: Scene, direction: Axis, strengths: Sequence[float], title: str)
     codes = start.z[:, None] + steps.to(step)[:, None] * step
     y = None if start.y is None else start.y.repeat_interleave(len(steps))
     images = scene.decode(codes.flatten(0, 1), y)
-    after = _positions(scene, images, y, direction)
+    after = direction.positions(scene.encode(images, y))
     return Moved(
         title,
         start,
@@ -109,14 +108,6 @@ def moved(scene: Scene, direction: Axis, strengths: Sequence[float], title: str)
         after=after.unflatten(0, codes.shape[:2]),
         direction=direction,
     )
-
-
-def _positions(scene: Scene, images: Tensor, y: Tensor | None, direction: Axis) -> Tensor:
-    """Where images `(N, C, H, W)` lie along a direction once they are encoded again, `(N,)`."""
-    labels = [None] * len(images) if y is None else y.split(BATCH)
-    with torch.no_grad():
-        parts = zip(images.split(BATCH), labels, strict=False)
-        return torch.cat([direction.positions(scene.view.encode(x, mine)) for x, mine in parts])
 
 
 def _signed(strength: float) -> str:

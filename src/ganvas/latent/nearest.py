@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from ganvas.evaluation.memorization import unseen_distances
 from ganvas.evaluation.subject import BLOCK
-from ganvas.latent.inputs import chosen_images
-from ganvas.latent.scene import Request
+from ganvas.latent.inputs import Request, chosen_images
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import LACKS, Drawing, Tool
 from ganvas.metrics.memorization import Memorization, memorization

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ganvas.latent.hits import Hits, Metric, nearest_codes, without
-from ganvas.latent.inputs import chosen_images
-from ganvas.latent.scene import Request
+from ganvas.latent.inputs import Request, chosen_images
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.metrics.nearest import Found, search

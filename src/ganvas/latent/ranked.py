@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas.errors import RunError
 from ganvas.latent.inputs import Inputs, chosen_images
+from ganvas.latent.scene import finite
 from ganvas.latent.sheet import Sheet
 from ganvas.metrics.ranks import percentiles
 
@@ -109,7 +109,7 @@ class Ranked:
         scores = _of_inputs(found, scene.view, function)
         percent = percentiles(scores, self.scores)
         order = scores.argsort(descending=True, stable=True).tolist()[: 2 * show]
-        names = [found.caption(i) for i in range(len(found))]
+        names = found.captions
         first = Inputs(
             found.x[order],
             None if found.y is None else found.y[order],
@@ -193,18 +193,4 @@ def _of_inputs(found: Inputs, view: ModelView, function: Scores) -> Tensor:
             function(found.x[i : i + BLOCK].to(device), None if y is None else y[i : i + BLOCK])
             for i in range(0, len(found), BLOCK)
         ]
-    return finite(torch.cat(parts).cpu())
-
-
-def finite(scores: Tensor) -> Tensor:
-    """The scores.
-
-    Raises:
-        RunError: if any is NaN or infinite.
-    """
-    if not scores.isfinite().all():
-        raise RunError(
-            "the model gives NaN or infinite scores; its weights have diverged, choose an earlier "
-            "checkpoint"
-        )
-    return scores
+    return finite(torch.cat(parts).cpu(), what="scores")

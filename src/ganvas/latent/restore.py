@@ -99,7 +99,7 @@ class Restore(Tool):
             damage.title,
             {"original": found.x, "corrupted": shown, "restored": restored},
             {
-                "original": _names(found),
+                "original": found.captions,
                 "corrupted": _decibel(before),
                 "restored": _decibel(after),
             },
@@ -116,7 +116,7 @@ class Restore(Tool):
                 "nearer_than_corrupted": better,
             },
             tensors={**tensors, "psnr_corrupted": before, "psnr_restored": after},
-            inputs=_names(found),
+            inputs=found.captions,
             notes=[*found.notes, "captions: PSNR in dB against the original; larger is nearer"],
         )
 
@@ -148,13 +148,13 @@ class Restore(Tool):
         sheet = _columns(
             f"Damaged images restored by a model trained on {words}",
             {"as given": found.x, "restored": restored},
-            {"as given": _names(found)},
+            {"as given": found.captions},
         )
         return Drawing(
             sheet,
             values={"trained_on": words},
             tensors={"given": found.x, "restored": restored},
-            inputs=_names(found),
+            inputs=found.captions,
             notes=found.notes,
         )
 
@@ -173,10 +173,6 @@ def _columns(title: str, images: dict[str, Tensor], captions: dict[str, Sequence
         texts += [list(captions.get(kind, ())[part]) for kind in images]
     labels = [*images] * (len(rows) // len(images))
     return Sheet(title, rows, row_labels=labels, captions=texts, marked=frozenset(marked))
-
-
-def _names(found: Inputs) -> list[str]:
-    return [found.caption(i) for i in range(len(found))]
 
 
 def _decibel(values: Tensor) -> list[str]:

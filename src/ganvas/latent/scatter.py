@@ -14,7 +14,6 @@ from ganvas.latent.chart import Chart
 from ganvas.latent.cloud import Cloud, Marks
 from ganvas.latent.options import positive
 from ganvas.latent.plane import SHARES, Projection, Shadow, principal, shadow, unchanged
-from ganvas.latent.spread import spread_encodings
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.protocols import Conditional, Encodes, HasPosterior
 
@@ -82,7 +81,7 @@ class Scatter(Tool):
             ValueError: if the codes can't be shown in the plane so.
         """
         split = scene.request.split
-        found = spread_encodings(scene, split, num=self.num)
+        found = scene.encodings(split, num=self.num, evenly=True)
         named = _named(scene)
         view = self._view(found.z, None if named is None else named.z.cpu(), seed=scene.seed)
         points, marks = view.points[: len(found.z)], view.points[len(found.z) :]

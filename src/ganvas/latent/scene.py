@@ -3,47 +3,28 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ganvas.errors import GanvasWarning, RunError
-from ganvas.latent.inputs import Given, Inputs, chosen_images
+from ganvas.latent.inputs import Given, Inputs, Request, chosen_images
 from ganvas.protocols import Encodes, labels_for
+from ganvas.types import Batch
 
 if TYPE_CHECKING:
     from ganvas.data import ImageData
     from ganvas.evaluation.priors import CodeSource
     from ganvas.evaluation.subject import Subject
     from ganvas.models.view import ModelView
-    from ganvas.types import Batch, Split
+    from ganvas.types import Split
 
 BATCH = 256
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user may give to any tool.
-
-    Attributes:
-        images: positions in the split, files, folders, Pillow images or tensors; "random" for
-            codes drawn from the prior; None where the tool shall choose.
-        split: where positions are looked up.
-        y: of given files and random codes of a conditional model: a class, or several in turn.
-        invert: swap dark and bright of given files.
-        seed: of all that is drawn.
-    """
-
-    images: Sequence[Given] | Literal["random"] | None = None
-    split: Split = "test"
-    y: int | Sequence[int] | None = None
-    invert: bool = False
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -189,10 +170,7 @@ class Scene:
             )
         found = self.inputs(num, least=least)
         y = found.given(self.view.module)
-        with torch.no_grad():
-            parts = [self.view.encode(found.x[i], _at(y, i)) for i in _blocks(len(found))]
-        captions = [found.caption(i) for i in range(len(found))]
-        return Codes(_finite(torch.cat(parts), what="codes"), y, captions, found)
+        return Codes(self.encode(found.x, y), y, found.captions, found)
 
     def noise(self, num: int) -> Codes:
         """Random codes, whatever images were given.
@@ -201,10 +179,20 @@ class Scene:
             RunError: if the model has no prior, or no such class.
         """
         z = self.prior.codes(num, seed=self.seed).to(self.view.module.device)
-        y = self.view.class_labels(num, self._classes)
+        y = self.view.class_labels(num, self.request.classes)
         classes = [""] * num if y is None else [f" (class {k})" for k in y.tolist()]
         names = [f"noise {i}{of_class}" for i, of_class in enumerate(classes)]
-        return Codes(_finite(z, what="codes"), y, names, None)
+        return Codes(finite(z, what="codes"), y, names, None)
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Images `(N, C, H, W)` in [0, 1] to codes `(N, Z)` on the model's device; `y` `(N,)`.
+
+        Raises:
+            RunError: if the model makes NaN.
+        """
+        with torch.no_grad():
+            codes = torch.cat([self.view.encode(x[i], _at(y, i)) for i in _blocks(len(x))])
+        return finite(codes, what="codes")
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Codes `(N, Z)` to images `(N, C, H, W)` in [0, 1] on the CPU; `y` as `Codes` has it.
@@ -214,7 +202,7 @@ class Scene:
         """
         with torch.no_grad():
             images = torch.cat([self.view.decode(z[i], _at(y, i)).cpu() for i in _blocks(len(z))])
-        return _finite(images, what="images")
+        return finite(images, what="images")
 
     def reconstruct(self, found: Inputs) -> Tensor:
         """Reconstructions `(N, C, H, W)` in [0, 1] of given images, on the CPU.
@@ -225,14 +213,18 @@ class Scene:
         y = found.given(self.view.module)
         with torch.no_grad():
             parts = [self.view.reconstruct(found.x[i], _at(y, i)) for i in _blocks(len(found))]
-        return _finite(torch.cat(parts).cpu(), what="images")
+        return finite(torch.cat(parts).cpu(), what="images")
 
-    def encodings(self, split: Split | None = None, *, num: int | None = None) -> Encodings:
-        """Codes of the first `num` images of a split, all where None, with their labels.
+    def encodings(
+        self, split: Split | None = None, *, num: int | None = None, evenly: bool = False
+    ) -> Encodings:
+        """Codes of `num` images of a split, all where None, with their labels.
 
         Args:
             split: that of the request where None.
             num: how many.
+            evenly: at even distances in the split, not the first ones, which would be of few
+                classes where files are sorted by class.
 
         Raises:
             RunError: if the split has no images, or the model makes NaN.
@@ -245,16 +237,14 @@ class Scene:
             return {"z": model.encode(batch.x, **labels_for(model, batch.y)), **labels}
 
         split = split or self.request.split
-        if not self.data.counts[split]:
+        there = self.data.counts[split]
+        if not there:
             raise RunError(f"split={split}: {self.data.name} has no such images; choose another")
-        batches = self.subject.batches(split, num=num)
-        found = self.subject.collect(encode, batches)
-        return Encodings(_finite(found["z"], what="codes"), found.get("y"))
-
-    @property
-    def _classes(self) -> int | list[int] | None:
-        y = self.request.y
-        return y if y is None or isinstance(y, int) else list(y)
+        num = there if num is None else min(num, there)
+        positions = torch.arange(num) * there // num if evenly else torch.arange(num)
+        batches = self.subject.batches(split, num=int(positions[-1]) + 1)
+        found = self.subject.collect(encode, _only(batches, positions))
+        return Encodings(finite(found["z"], what="codes"), found.get("y"))
 
     def _labelled(self, found: Inputs) -> Inputs:
         """Inputs whose files have the classes that were given for them, in turn."""
@@ -262,7 +252,7 @@ class Scene:
             return found
         y = torch.full((len(found),), -1) if found.y is None else found.y.clone()
         nameless = (y < 0).nonzero().flatten()
-        given = self.view.class_labels(len(nameless), self._classes)
+        given = self.view.class_labels(len(nameless), self.request.classes)
         assert given is not None  # or it would have been refused
         if not len(nameless):
             text = f"y={self.request.y}: left aside, since images of the data have their own class"
@@ -271,7 +261,7 @@ class Scene:
         return replace(found, y=y)
 
 
-def _finite(values: Tensor, *, what: str) -> Tensor:
+def finite(values: Tensor, *, what: str) -> Tensor:
     """The values, on the CPU or where they are.
 
     Raises:
@@ -283,6 +273,15 @@ def _finite(values: Tensor, *, what: str) -> Tensor:
             "checkpoint"
         )
     return values
+
+
+def _only(batches: Iterable[Batch], positions: Tensor) -> Iterator[Batch]:
+    """The images at some positions of a split, from the batches of it."""
+    for batch in batches:
+        first = batch.start + batch.offset
+        mine = torch.isin(torch.arange(first, first + len(batch)), positions).to(batch.x.device)
+        if mine.any():
+            yield replace(batch, x=batch.x[mine], y=None if batch.y is None else batch.y[mine])
 
 
 def _blocks(num: int) -> Iterator[slice]:

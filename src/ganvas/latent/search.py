@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas.latent.scene import BATCH
 from ganvas.protocols import Encodes
 
 if TYPE_CHECKING:
@@ -106,19 +105,12 @@ def chosen_target(scene: Scene) -> Target:
         note = "targets are samples of the model itself, so that a perfect search has no error"
         return Target(images, codes.y, codes.names, [note], codes.z)
     found = scene.inputs(NUM)
-    names = [found.caption(i) for i in range(len(found))]
-    return Target(found.x, found.given(scene.view.module), names, found.notes, None)
+    y = found.given(scene.view.module)
+    return Target(found.x, y, found.captions, found.notes, None)
 
 
 def encoded_target(scene: Scene, target: Target) -> Tensor | None:
     """Codes `(N, Z)` by the encoder, where there is one."""
     if not isinstance(scene.view.module, Encodes):
         return None
-    rows = torch.arange(len(target.x)).split(BATCH)
-    with torch.no_grad():
-        return torch.cat(
-            [
-                scene.view.encode(target.x[i], None if target.y is None else target.y[i])
-                for i in rows
-            ]
-        )
+    return scene.encode(target.x, target.y)

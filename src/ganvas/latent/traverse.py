@@ -118,8 +118,7 @@ def _given(scene: Scene) -> Codes:
 
 def _mean(scene: Scene, axes: Axes) -> Codes:
     """The mean code, once for each class that was asked for."""
-    asked = scene.request.y
-    classes = asked if asked is None or isinstance(asked, int) else list(asked)
+    classes = scene.request.classes
     num = len(classes) if isinstance(classes, list) else 1
     y = scene.view.class_labels(num, classes)
     z = axes.mean.float().to(scene.view.module.device).expand(num, -1)
