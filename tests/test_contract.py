@@ -15,9 +15,9 @@ import torch
 import ganvas
 from ganvas.engine.build import build_model
 from ganvas.engine.check import check_build, check_overrides
-from ganvas.engine.compose import compose
+from ganvas.engine.compose import compose, options
 from ganvas.engine.runs import ModelView, Run
-from ganvas.errors import RunError
+from ganvas.errors import GanvasError, RunError
 from ganvas.losses.adversarial import AdversarialLoss
 from ganvas.models.base import GenerativeModule
 from ganvas.paths import config_dir
@@ -235,3 +235,41 @@ def test_its_pictures_are_there(run: Run, view: ModelView) -> None:
     wanted = {"samples"} if isinstance(view.module, Samples) else set()
     wanted |= {"reconstructions"} if isinstance(view.module, Reconstructs) else set()
     assert names == wanted
+
+
+SMALL: dict[str, dict[str, object]] = {
+    "interpolate": {"steps": 2, "num": 2},
+    "traverse": {"steps": 2, "dims": 2, "num_images": 20},
+    "concept": {"label": 3, "num": 60, "strengths": [1], "images": [0]},
+    "manifold": {"size": 2},
+    "scatter": {"num": 40, "method": "pca"},
+    "neighbours": {"k": 2, "num_searched": 40, "measured": 2, "shown": 1},
+    "nearest": {"k": 2, "num": 8, "num_train": 40, "shown": 1},
+    "restore": {"num": 2},
+    "anomaly": {"num": 20, "codes": 2, "show": 2},
+    "project": {"steps": 2, "restarts": 1, "images": [0]},
+    "walk": {},
+}
+
+
+def test_each_latent_tool_draws_it_or_says_why_not(run: Run, tmp_path: Path) -> None:
+    assert SMALL.keys() == set(options("tool"))
+    kind = type(run.load_model("last").module)
+    needs = {"neighbours": Encodes, "restore": Reconstructs, "interpolate": Decodes}
+    for tool, chosen in SMALL.items():
+        out = tmp_path / f"{tool}.png"
+        try:
+            run.latent.draw(tool, out=out, **chosen)
+        except GanvasError as error:
+            said = str(error)
+            assert "\n" not in said and len(said) > 40, said
+            assert not list(tmp_path.glob(f"{tool}.*"))
+        else:
+            assert out.is_file() and out.with_suffix(".yaml").is_file()
+        if tool in needs and not issubclass(kind, needs[tool]):
+            assert not out.exists()
+    drawn = {file.stem for file in tmp_path.glob("*.png")}
+    if issubclass(kind, Encodes) and issubclass(kind, Decodes):
+        assert {"interpolate", "traverse", "scatter", "neighbours", "anomaly"} <= drawn
+    if issubclass(kind, Samples):
+        assert {"interpolate", "traverse", "nearest", "project", "walk"} <= drawn
