@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from ganvas.latent.chart import Stack
-from ganvas.latent.manifold import Manifold, even_range, grid, normal_quantiles, number
+from ganvas.latent.lettering import number
+from ganvas.latent.manifold import Manifold, even_range, grid, normal_quantiles
 from ganvas.latent.sheet import Sheet
 from latent.scenes import (
     CENTRE,

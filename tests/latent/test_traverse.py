@@ -16,9 +16,10 @@ from ganvas.evaluation.information import InformationMeasure
 from ganvas.evaluation.priors import NormalPrior
 from ganvas.latent.axes import axes_of
 from ganvas.latent.chart import Stack
+from ganvas.latent.lettering import signed
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing
-from ganvas.latent.traverse import Traverse, signed
+from ganvas.latent.traverse import Traverse
 from ganvas.models.base import GenerativeModule
 from ganvas.pictures import to_uint8
 from latent.scenes import (

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from zlib import crc32
 
 import torch
 from torch import Tensor, nn
 
 from ganvas.latent.chart import Chart, Stack
+from ganvas.latent.options import at_least, one_of
 from ganvas.latent.ranked import WORDS, Odd, Ranked, Scores
 from ganvas.latent.scene import finite
 from ganvas.latent.tool import LACKS, Drawing, Tool
@@ -74,17 +75,14 @@ class Anomaly(Tool):
         num: int | None,
         show: int,
     ) -> None:
-        if score not in get_args(Score):
-            raise ValueError(f"score must be error or elbo, got {score!r}")
-        for name, value in {"codes": codes, "show": show}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        at_least(1, codes=codes, show=show)
         if num is not None and num < 2:  # noqa: PLR2004
             raise ValueError(f"num must be at least 2 images, which are ranked, got {num}")
         self.odd = None if odd is None else [odd] if isinstance(odd, int) else list(odd)
         if self.odd is not None and (not self.odd or min(self.odd) < 0):
             raise ValueError(f"odd must be a class (0, 1, …), several, or null, got {odd}")
-        self.score, self.codes, self.num, self.show = score, codes, num, show
+        self.score = one_of("score", score, Score)
+        self.codes, self.num, self.show = codes, num, show
 
     def unfit(self, model: type[nn.Module]) -> str | None:
         """Without a likelihood there is no ELBO."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ganvas.metrics.ranks import auroc
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -100,11 +102,8 @@ class Separation:
     @property
     def auroc(self) -> float:
         """The chance that an image of the class lies further along than another image."""
-        from sklearn.metrics import roc_auc_score
-
-        is_positive = torch.cat([torch.ones(len(self.positive)), torch.zeros(len(self.negative))])
         scores = torch.cat([self.positive, self.negative])
-        return float(roc_auc_score(is_positive.numpy(), scores.numpy()))
+        return auroc(scores, torch.arange(len(scores)) < len(self.positive)).value
 
     @property
     def balanced_accuracy(self) -> float:

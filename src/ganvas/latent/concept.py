@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from ganvas.errors import RunError
 from ganvas.latent.attribute import Separation, classifier_axis, difference
 from ganvas.latent.chart import Chart
 from ganvas.latent.moved import moved
-from ganvas.latent.options import positive
+from ganvas.latent.options import one_of, positive
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.protocols import Conditional, Decodes, Encodes
@@ -70,9 +70,8 @@ class Concept(Tool):
         num: int,
         inverse_penalty: float,
     ) -> None:
-        if method not in get_args(Method):
-            raise ValueError(f"method must be means or classifier, got {method!r}")
-        self.label, self.against, self.method = label, against, method
+        self.method = one_of("method", method, Method)
+        self.label, self.against = label, against
         self.strengths = _strengths(strengths)
         self.add, self.subtract = _listed(add), _listed(subtract)
         self.by_images = bool(self.add or self.subtract)

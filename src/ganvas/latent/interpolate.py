@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from ganvas.latent.options import within
+from ganvas.latent.options import one_of, within
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.protocols import Decodes
@@ -94,9 +94,7 @@ class Interpolate(Tool):
     needs: ClassVar[Sequence[type]] = (Decodes,)
 
     def __init__(self, *, path: Path, steps: int, num: int, gif: bool, frames: int) -> None:
-        if path not in get_args(Path):
-            raise ValueError(f"path must be linear, spherical or both, got {path!r}")
-        self.paths = tuple(PATHS) if path == "both" else (path,)
+        self.paths = tuple(PATHS) if one_of("path", path, Path) == "both" else (path,)
         self.steps = within("steps", steps, least=2, most=100)
         self.num = within("num", num, least=2, most=MOST_ENDS)
         self.gif = gif

@@ -1,4 +1,4 @@
-"""Text on pictures: measured, broken into lines, written."""
+"""Text on pictures: numbers as words, text measured, broken into lines, written."""
 
 from __future__ import annotations
 
@@ -18,6 +18,18 @@ LARGE, MIDDLE, SMALL = 17, 13, 12
 
 MARGIN, SPACING = 16, 3
 """Around all; between the lines of a text."""
+
+
+def number(value: float) -> str:
+    """Two digits after the point, two significant ones of small values, and a real minus."""
+    text = f"{value:.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"  # noqa: PLR2004
+    return text.replace("-", "−")
+
+
+def signed(value: float, digits: int | None = None) -> str:
+    """With a sign, but for 0; as short as it can be, or with so many digits after the point."""
+    text = f"{value:+.3g}" if digits is None else f"{value:+.{digits}f}"
+    return "0" if float(text) == 0 else text.replace("-", "−")
 
 
 @cache

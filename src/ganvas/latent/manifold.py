@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from ganvas.latent.chart import Stack
-from ganvas.latent.options import within
+from ganvas.latent.lettering import number
+from ganvas.latent.options import one_of, within
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.protocols import Conditional, Decodes, Encodes, Samples
@@ -70,9 +71,8 @@ class Manifold(Tool):
     needs: ClassVar[Sequence[type]] = (Decodes,)
 
     def __init__(self, *, size: int, spread: Spread) -> None:
-        if spread not in get_args(Spread):
-            raise ValueError(f"spread must be auto, prior or codes, got {spread!r}")
-        self.size, self.spread = within("size", size, least=2, most=100), spread
+        self.size = within("size", size, least=2, most=100)
+        self.spread = one_of("spread", spread, Spread)
 
     def draw(self, scene: Scene) -> Drawing:
         """See the class.
@@ -162,9 +162,3 @@ def _sheet(codes: Tensor, images: Tensor, y: int | None) -> Sheet:
         row_labels=[number(value) for value in codes[:, 0, 1].tolist()],
         column_labels=[number(value) for value in codes[0, :, 0].tolist()],
     )
-
-
-def number(value: float) -> str:
-    """Two digits after the point, two significant ones of small values, and a real minus."""
-    text = f"{value:.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"  # noqa: PLR2004
-    return text.replace("-", "−")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganvas.latent.attribute import Axis
 from ganvas.latent.chart import Stack
-from ganvas.latent.manifold import number
+from ganvas.latent.lettering import number, signed
 from ganvas.latent.sheet import Picture, Sheet
 from ganvas.latent.tool import Drawing
 
@@ -50,7 +50,7 @@ class Moved:
     def sheet(self) -> Sheet:
         """A row for each image; beneath each panel its position along the direction."""
         assert self.start.inputs is not None
-        columns = [_signed(s) if s else "0\nreconstruction" for s in self.strengths.tolist()]
+        columns = [signed(s) if s else "0\nreconstruction" for s in self.strengths.tolist()]
         positions = torch.cat([self.before[:, None], self.after], dim=1)
         return Sheet(
             self.title,
@@ -108,7 +108,3 @@ def moved(scene: Scene, direction: Axis, strengths: Sequence[float], title: str)
         after=after.unflatten(0, codes.shape[:2]),
         direction=direction,
     )
-
-
-def _signed(strength: float) -> str:
-    return f"{strength:+.3g}".replace("-", "−")

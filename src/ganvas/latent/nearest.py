@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ganvas.evaluation.memorization import unseen_distances
 from ganvas.evaluation.subject import BLOCK
 from ganvas.latent.inputs import Request, chosen_images
+from ganvas.latent.options import at_least
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import LACKS, Drawing, Tool
 from ganvas.metrics.memorization import Memorization, memorization
@@ -51,10 +52,7 @@ class Nearest(Tool):
     needs_features: ClassVar[bool] = True
 
     def __init__(self, *, k: int, num: int, num_train: int | None, shown: int) -> None:
-        counts = {"k": k, "num": num, "num_train": num_train, "shown": shown}
-        for name, value in counts.items():
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        at_least(1, k=k, num=num, num_train=num_train, shown=shown)
         self.k, self.num, self.num_train, self.shown = k, num, num_train, shown
 
     def unfit(self, model: type[nn.Module]) -> str | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, get_args
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
 from ganvas.latent.hits import Hits, Metric, nearest_codes, without
 from ganvas.latent.inputs import Request, chosen_images
+from ganvas.latent.options import at_least, one_of
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.metrics.nearest import Found, search
@@ -55,15 +56,9 @@ class Neighbours(Tool):
         measured: int,
         shown: int,
     ) -> None:
-        if metric not in get_args(Metric):
-            raise ValueError(f"metric must be euclidean or cosine, got {metric!r}")
-        if within not in get_args(Split):
-            raise ValueError(f"within must be train, val or test, got {within!r}")
-        counts = {"k": k, "num_searched": num_searched, "measured": measured, "shown": shown}
-        for name, value in counts.items():
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        self.k, self.metric, self.within = k, metric, within
+        at_least(1, k=k, num_searched=num_searched, measured=measured, shown=shown)
+        self.metric, self.within = one_of("metric", metric, Metric), one_of("within", within, Split)
+        self.k = k
         self.num_searched, self.measured, self.shown = num_searched, measured, shown
 
     def draw(self, scene: Scene) -> Drawing:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from ganvas.latent.options import at_least
 from ganvas.latent.scene import BATCH
 from ganvas.latent.search import (
     NUM,
@@ -65,9 +66,8 @@ class Project(Tool):
         prior_weight: float,
         feature_weight: float,
     ) -> None:
-        for name, value, least in (("steps", steps, 1), ("restarts", restarts, 0)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+        at_least(1, steps=steps)
+        at_least(0, restarts=restarts)
         if not 0 < lr < float("inf"):
             raise ValueError(f"lr must be positive, got {lr}; e.g. 0.1")
         if not restarts and not from_encoder:

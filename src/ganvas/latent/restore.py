@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from ganvas.latent.options import at_least
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.metrics.reconstruction import psnr, squared_error
@@ -82,8 +83,7 @@ class Restore(Tool):
                 f"corruption must be null with damaged=true, where nothing is corrupted, "
                 f"got {corruption}; leave out one of them"
             )
-        if num < 1:
-            raise ValueError(f"num must be at least 1, got {num}")
+        at_least(1, num=num)
         self.corruption, self.damaged, self.num = corruption, damaged, num
 
     def draw(self, scene: Scene) -> Drawing:

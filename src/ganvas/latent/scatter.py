@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from ganvas.errors import RunError
 from ganvas.latent.chart import Chart
 from ganvas.latent.cloud import Cloud, Marks
-from ganvas.latent.options import positive
+from ganvas.latent.options import one_of, positive
 from ganvas.latent.plane import SHARES, Projection, Shadow, principal, shadow, unchanged
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.protocols import Conditional, Encodes, HasPosterior
@@ -67,11 +67,9 @@ class Scatter(Tool):
     draws_images: ClassVar[bool] = False
 
     def __init__(self, *, method: Method, num: int, perplexity: float) -> None:
-        if method not in get_args(Method):
-            raise ValueError(f"method must be auto, pca or tsne, got {method!r}")
         if num < 3:  # noqa: PLR2004
             raise ValueError(f"num must be at least 3 images, got {num}")
-        self.method, self.num = method, num
+        self.method, self.num = one_of("method", method, Method), num
         self.perplexity = positive("perplexity", perplexity)
 
     def draw(self, scene: Scene) -> Drawing:

@@ -70,13 +70,11 @@ class Tool(ABC):
         needs: protocols that the model must implement.
         draws_images: whether points of the plane, which are no images, are refused.
         needs_features: whether the tool looks at images through the network of `features`.
-        needs_model: whether the tool looks at the model at all, not only at the run's folder.
     """
 
     needs: ClassVar[Sequence[type]] = ()
     draws_images: ClassVar[bool] = True
     needs_features: ClassVar[bool] = False
-    needs_model: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

@@ -6,14 +6,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from ganvas.latent.axes import Axes, axes_of
 from ganvas.latent.chart import Stack
-from ganvas.latent.options import positive, within
+from ganvas.latent.lettering import signed
+from ganvas.latent.options import one_of, positive, within
 from ganvas.latent.scene import Codes
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing, Tool
@@ -65,14 +66,13 @@ class Traverse(Tool):
         gif: bool,
         frames: int,
     ) -> None:
-        if around not in get_args(Around):
-            raise ValueError(f"around must be code or mean, got {around!r}")
         if num_images is not None and num_images < 2:  # noqa: PLR2004
             raise ValueError(
                 f"num_images must be at least 2, or null for all, got {num_images}: one code has "
                 "no variance"
             )
-        self.around, self.num_images, self.gif = around, num_images, gif
+        self.around = one_of("around", around, Around)
+        self.num_images, self.gif = num_images, gif
         self.dims = within("dims", dims, least=1, most=200)
         self.range = positive("range", range)
         self.steps = within("steps", steps, least=2, most=100)
@@ -203,9 +203,3 @@ class Found:
                 column_labels=["around", *self.labels],
                 bars=(1,),
             )
-
-
-def signed(value: float, digits: int | None = None) -> str:
-    """With a sign, but for 0; as short as it can be, or with so many digits after the point."""
-    text = f"{value:+.3g}" if digits is None else f"{value:+.{digits}f}"
-    return "0" if float(text) == 0 else text.replace("-", "−")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ganvas.data.decode import opened_image
 from ganvas.errors import RunError
+from ganvas.latent.options import at_least, one_of
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.tracking.files import read_run_json
@@ -61,15 +62,12 @@ class Walk(Tool):
     """
 
     draws_images: ClassVar[bool] = False
-    needs_model: ClassVar[bool] = False
 
     def __init__(self, *, of: Kind, num: int, frames: int, side: int) -> None:
-        if of not in get_args(Kind):
-            raise ValueError(f"of must be samples or reconstructions, got {of!r}")
-        for name, value, least in (("num", num, 2), ("frames", frames, 2), ("side", side, 32)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
-        self.of, self.num, self.frames, self.side = of, num, frames, side
+        at_least(2, num=num, frames=frames)
+        at_least(32, side=side)
+        self.of = one_of("of", of, Kind)
+        self.num, self.frames, self.side = num, frames, side
 
     def draw(self, scene: Scene) -> Drawing:
         """See the class."""
