@@ -18,6 +18,7 @@ from ganvas.data.given import split_images
 from ganvas.errors import RunError
 from ganvas.latent.anomaly import Anomaly, _noise, elbo_scores
 from ganvas.latent.chart import Chart, Stack
+from ganvas.latent.ranked import _of_inputs
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing
 from ganvas.losses.divergences import standard_normal_kl
@@ -237,6 +238,17 @@ def test_a_conditional_model_is_told_the_class() -> None:
     with pytest.raises(RunError, match=r"y: ConditionalVAE is conditional"):
         tool().draw(scene(ConditionalVAE(), [images(1)]))
     assert tool().draw(scene(ConditionalVAE(), [images(1)], y=1)).inputs == ["image 0 (class 1)"]
+
+
+def test_images_and_labels_are_scored_on_the_models_device() -> None:
+    found, seen = scene(ConditionalVAE(), [0, 1]).inputs(None), []
+
+    def function(x: Tensor, y: Tensor | None) -> Tensor:
+        seen.extend([x.device.type, y.device.type if y is not None else ""])
+        return torch.zeros(len(x))
+
+    _of_inputs(found, ModelView(ConditionalVAE().to("meta")), function)
+    assert seen == ["meta", "meta"]
 
 
 @pytest.mark.parametrize(

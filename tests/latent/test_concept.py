@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch import Tensor
 
@@ -96,6 +97,22 @@ def test_the_classifier_does_not_depend_on_the_scales_of_codes() -> None:
     torch.testing.assert_close(scaled.step, plain.step * scales, rtol=1e-3, atol=1e-4)
     positions = scaled.positions(gaussians(scales=scales)[0]), plain.positions(gaussians()[0])
     torch.testing.assert_close(*positions, rtol=1e-3, atol=1e-3)
+
+
+def test_the_classifier_is_solved_to_the_end() -> None:
+    """As by Newton's method, where dimensions are alike and steps down the slope are slow."""
+    generator = torch.Generator().manual_seed(0)
+    mixed = torch.randn(20, 20, generator=generator) * torch.logspace(0, -1.5, 20)
+    codes = torch.randn(600, 20, generator=generator) @ mixed.T
+    codes[:200] += 0.1 * mixed.sum(1)
+    found = classifier_axis(codes[:200], codes[200:], inverse_penalty=10.0)
+    std = codes.double().std(0, correction=0)
+    exact = LogisticRegression(
+        C=10, class_weight="balanced", solver="newton-cholesky", tol=1e-10
+    ).fit(((codes.double() - codes.double().mean(0)) / std).numpy(), np.arange(600) < 200)
+    expected = std * torch.from_numpy(exact.coef_[0])
+    close = {"atol": 2e-3, "rtol": 0}
+    torch.testing.assert_close(found.step / found.step.norm(), expected / expected.norm(), **close)
 
 
 def test_figures_are_those_of_scikit_learn() -> None:

@@ -196,11 +196,15 @@ class Run:
 def restore(
     checked: Checked, folder: Path, checkpoint: str
 ) -> tuple[GenerativeModule, dict[str, Any]]:
-    """The model of a run with a checkpoint's weights and counters, and that checkpoint."""
+    """The model of a run with a checkpoint's weights and counters, and that checkpoint.
+
+    First weights are drawn and replaced; the random state is left as it was.
+    """
     path = checkpoint_path(folder, checkpoint)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore", GanvasWarning)  # they matter before training
-        model = build_model(checked, build_data(checked), restoring=True)
+        with torch.random.fork_rng(devices=[]):  # first weights are drawn, to be replaced
+            model = build_model(checked, build_data(checked), restoring=True)
     model.seed = checked.settings.seed
     content = load_weights(model, path)
     model.on_load_checkpoint(content)

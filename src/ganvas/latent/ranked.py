@@ -188,9 +188,10 @@ def _sheet(
 def _of_inputs(found: Inputs, view: ModelView, function: Scores) -> Tensor:
     """Scores `(N,)` of given images."""
     y, device = found.given(view.module), view.module.device
+    x, y = found.x.to(device), None if y is None else y.to(device)
     with torch.no_grad():
         parts = [
-            function(found.x[i : i + BLOCK].to(device), None if y is None else y[i : i + BLOCK])
+            function(x[i : i + BLOCK], None if y is None else y[i : i + BLOCK])
             for i in range(0, len(found), BLOCK)
         ]
     return finite(torch.cat(parts).cpu(), what="scores")
