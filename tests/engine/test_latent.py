@@ -22,40 +22,10 @@ from ganvas.engine.drawn import Made
 from ganvas.errors import ConfigError, GanvasWarning, RunError
 from ganvas.tracking.lock import RunLock
 
-OWN = """
-import torch
-
-from ganvas.latent.sheet import Sheet
-from ganvas.latent.tool import Drawing, Tool
-
-
-class Stripes(Tool):
-    def __init__(self, *, value):
-        self.value = value
-
-    def draw(self, scene):
-        panel = torch.full((1, 8, 8), float(self.value))
-        sheet = Sheet("Stripes", [[panel, panel]])
-        values = {"number": torch.tensor(3.5), "text": "abc", "none": None}
-        frames = [sheet] * 2 if self.value == 1 else ()
-        return Drawing(sheet, values=values, tensors={"panel": panel}, frames=frames)
-"""
-
 
 @pytest.fixture
 def run(vae_copy: Path) -> library.Run:
     return library.load_run(vae_copy)
-
-
-@pytest.fixture
-def own(place: Path, fresh_modules: None) -> Path:
-    """A user's tool: one module, one YAML."""
-    (place / "users_stripes.py").write_text(OWN)
-    folder = place / "own" / "tool"
-    folder.mkdir(parents=True)
-    node = {"_target_": "users_stripes.Stripes", "value": 0.5}
-    (folder / "stripes.yaml").write_text(yaml.safe_dump(node))
-    return folder.parent
 
 
 def text_of(made: Made) -> dict[str, Any]:
@@ -249,42 +219,6 @@ def test_checkpoints_by_path(run: library.Run, place: Path) -> None:
     )
 
 
-def test_ones_own_tool(vae_copy: Path, own: Path, place: Path) -> None:
-    said = ganvas(
-        "latent", str(vae_copy), "tool=stripes", f"--config-dir={own}", "trust=[users_stripes]"
-    )
-    assert said.code == 0, said.err
-    assert said.out.splitlines()[:3] == ["number  3.5", "text    abc", "none    None"]
-    path = Path(said.out.splitlines()[-1])
-    made = library.load_run(vae_copy, trust=["users_stripes"]).latent.draw(
-        "stripes", config_dir=own
-    )
-    assert made.path == path
-    assert text_of(made)["values"] == {"number": 3.5, "text": "abc", "none": None}
-    assert text_of(made)["checkpoint"] is None  # the model was not asked for
-    assert again(text_of(made)["command"]) == path
-    untrusted = ganvas("latent", str(vae_copy), "tool=stripes", f"--config-dir={own}")
-    assert untrusted.code == 2
-    assert "trust=[users_stripes]" in untrusted.message
-
-
-def test_animations_lie_beside(vae_copy: Path, own: Path, place: Path) -> None:
-    run = library.load_run(vae_copy, trust=["users_stripes"])
-    made = run.latent.draw("stripes", config_dir=own, value=1, out="x.png")
-    assert made.animation == Path("x.gif")
-    assert {f"x.{kind}" for kind in ("png", "gif", "yaml")} <= written(place)
-    with Image.open(made.animation) as animation:
-        assert animation.info["loop"] == 0
-
-
-def test_a_drawing_of_nan_is_refused(vae_copy: Path, own: Path, place: Path) -> None:
-    run = library.load_run(vae_copy, trust=["users_stripes"])
-    before = written(vae_copy)
-    with pytest.raises(RunError, match=r"tool=stripes: the panel in row 1, column 1 holds NaN"):
-        run.latent.draw("stripes", config_dir=own, value=float("nan"))
-    assert written(vae_copy) == before
-
-
 def test_a_run_in_use_can_be_drawn(run: library.Run) -> None:
     lock = RunLock(run.path)
     try:
@@ -316,9 +250,19 @@ def test_weights_that_training_replaces_are_read_again(
     assert text_of(made)["checkpoint"] == {"file": "best.ckpt", "step": 99, "sha256": sha256}
 
 
+def test_the_random_state_is_left_alone(run: library.Run) -> None:
+    states = [torch.get_rng_state(), np.random.get_state()[1]]  # noqa: NPY002
+    run.latent.interpolate(images="random")
+    assert torch.equal(torch.get_rng_state(), states[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
+    assert torch.is_grad_enabled()
+
+
 def test_settings_without_effect_are_named(run: library.Run) -> None:
     with pytest.warns(GanvasWarning, match="prior: left aside, since no codes were drawn"):
         run.latent.interpolate(prior="gaussian", images=[0, 1])
+    with pytest.warns(GanvasWarning, match="invert: left aside, since it is for given files"):
+        run.latent.interpolate(invert=True)
     with pytest.raises(ConfigError, match="features: tool=interpolate looks at no features"):
         run.latent.interpolate(features="inception")
 

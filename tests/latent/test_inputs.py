@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,12 @@ def test_tensors_and_arrays_are_taken_as_they_are(data: ImageData, kind: Any) ->
         assert list(found.notes) == []
     traced = torch.rand(SHAPE, requires_grad=True)
     assert not chosen(data, [traced]).x.requires_grad
+
+
+def test_a_pipe_is_no_file(data: ImageData, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")  # reading it would wait for ever
+    with pytest.raises(RunError, match=r"no such file or folder, got '.*pipe\.png'"):
+        chosen(data, [tmp_path / "pipe.png"])
 
 
 def test_all_kinds_together(data: ImageData, files: list[Path]) -> None:

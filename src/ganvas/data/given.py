@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 BLOCK = 256
 
+INVERTED = "dark and bright swapped"
+"""Said of files where they were."""
+
 
 def split_images(
     data: ImageData, split: Split, positions: Sequence[int]
@@ -78,7 +81,7 @@ def transform_words(data: ImageData, *, invert: bool = False) -> str:
     colour = "grey" if channels == 1 else "RGB"
     parts = [colour, f"centred part cut and resized to {height}×{width}"]
     if invert:
-        parts.append("dark and bright swapped")
+        parts.append(INVERTED)
     if data.binarization:
         parts.append(f"binarised ({data.binarization})")
     return ", ".join(parts)

@@ -75,7 +75,7 @@ def check_out(out: str | None) -> None:
     if path.is_dir():
         raise ConfigError(f"out: {path} is a folder; name a file in it")
     text = path.with_suffix(".yaml")
-    if text.exists() and not text.read_bytes().startswith(b"command:"):
+    if text.is_file() and not text.read_bytes().startswith(b"command:"):
         raise ConfigError(f"out: the text beside the picture would replace {text}; choose another")
 
 
@@ -166,13 +166,16 @@ def _yaml(text: Mapping[str, Any]) -> bytes:
 
 def _gif(frames: Sequence[Picture], footer: Sequence[str], *, seconds: float) -> bytes:
     """The frames in an endless loop, in the same colours, so that what stays takes no room."""
-    drawn = [frame.render(footer) for frame in frames]
-    palette = _palette(drawn[:: -(-len(drawn) // 8)])
+    palette = _palette([frame.render(footer) for frame in frames[:: -(-len(frames) // 8)]])
     plain = Image.Dither.NONE
-    first, *rest = [Image.fromarray(p).quantize(palette=palette, dither=plain) for p in drawn]
+    drawn = (  # one at a time, since all of them may be gigabytes
+        Image.fromarray(frame.render(footer)).quantize(palette=palette, dither=plain)
+        for frame in frames
+    )
+    first = next(drawn)
     buffer = BytesIO()
     duration = round(1000 * seconds)
-    first.save(buffer, "gif", save_all=True, append_images=rest, duration=duration, loop=0)
+    first.save(buffer, "gif", save_all=True, append_images=drawn, duration=duration, loop=0)
     return buffer.getvalue()
 
 

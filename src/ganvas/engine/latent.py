@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganvas.data.given import INVERTED
 from ganvas.engine.build import FACTS, build_data, built, facts_for, instantiate, model_class
 from ganvas.engine.checkpoint_files import checkpoint_path
 from ganvas.engine.drawn import Made, check_out, write
@@ -91,14 +92,17 @@ class Bench:
         if not self.tool.needs_features and self.settings.features != {"_target_": PIXELS}:
             raise ConfigError(f"features: {asked} looks at no features; leave features out")
 
-    def check_used(self) -> None:
-        """Warn of settings that the picture does not depend on."""
+    def check_used(self, notes: Sequence[str]) -> None:
+        """Warn of settings that the picture, of which these notes tell, does not depend on."""
+        texts = []
         if not (self._drew_codes or isinstance(self.prior, OwnPrior)):
-            warnings.warn(
-                "prior: left aside, since no codes were drawn; images=random draws some",
-                GanvasWarning,
-                stacklevel=3,
-            )
+            texts.append("prior: left aside, since no codes were drawn; images=random draws some")
+        if self.weights is None and self.settings.checkpoint != "best":
+            texts.append(f"checkpoint: left aside, since tool={self.tool.name} reads no weights")
+        if self.settings.invert and not any(INVERTED in note for note in notes):
+            texts.append("invert: left aside, since it is for given files, and there are none")
+        for text in texts:
+            warnings.warn(text, GanvasWarning, stacklevel=3)
 
     def view(self) -> ModelView:
         """The model with the checkpoint's weights."""
@@ -180,8 +184,10 @@ def build_tool(node: Mapping[str, Any], *, data: ImageData, trust: Sequence[str]
         tool = instantiate(parts)
     except ConfigError:
         raise
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise ConfigError(f"tool.{error}") from error
+    except TypeError as error:  # of a node where a number was meant
+        raise ConfigError(f"tool: {target.__name__} can't be made of this ({error})") from error
     if not isinstance(tool, Tool):
         raise ConfigError(f"tool: must name a tool by _target_, got {type(tool).__name__}")
     return tool
@@ -220,7 +226,7 @@ def draw(settings: LatentSettings, *, given: Any = None, command: Sequence[str] 
             raise
         except ValueError as error:
             raise RunError(f"tool={bench.tool.name}: {error}") from error
-        bench.check_used()
+        bench.check_used(drawing.notes)
         show(made)
     return made
 

@@ -168,7 +168,7 @@ def _parts(item: Given) -> list[Given]:
             f"arrays, got {item!r}"
         )
     path = Path(item).expanduser()
-    if not path.exists():
+    if not (path.is_file() or path.is_dir()):
         raise RunError(
             f"images: no such file or folder, got {str(item)!r}; name files, folders, or "
             "positions in the split, e.g. images=[0,7,cat.png]"
