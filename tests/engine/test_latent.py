@@ -250,14 +250,6 @@ def test_weights_that_training_replaces_are_read_again(
     assert text_of(made)["checkpoint"] == {"file": "best.ckpt", "step": 99, "sha256": sha256}
 
 
-def test_the_random_state_is_left_alone(run: library.Run) -> None:
-    states = [torch.get_rng_state(), np.random.get_state()[1]]  # noqa: NPY002
-    run.latent.interpolate(images="random")
-    assert torch.equal(torch.get_rng_state(), states[0])
-    np.testing.assert_array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
-    assert torch.is_grad_enabled()
-
-
 def test_settings_without_effect_are_named(run: library.Run) -> None:
     with pytest.warns(GanvasWarning, match="prior: left aside, since no codes were drawn"):
         run.latent.interpolate(prior="gaussian", images=[0, 1])

@@ -14,7 +14,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch import Tensor
 
 from evaluation.subjects import InMemory, image_data
-from ganvas.latent.attribute import Axis, Separation, classifier_axis, difference
+from ganvas.latent.attribute import Direction, Separation, classifier_normal, difference
 from ganvas.latent.chart import Stack
 from ganvas.latent.concept import Concept
 from ganvas.latent.sheet import Sheet
@@ -48,11 +48,11 @@ def gaussians(num: int = 4000, *, scales: Tensor | None = None) -> tuple[Tensor,
     return (codes[0] + mean) * scales, (codes[1] - mean) * scales
 
 
-def by_classifier(positive: Tensor, negative: Tensor) -> Axis:
-    return classifier_axis(positive, negative, inverse_penalty=100.0)
+def by_classifier(positive: Tensor, negative: Tensor) -> Direction:
+    return classifier_normal(positive, negative, inverse_penalty=100.0)
 
 
-METHODS: list[Callable[[Tensor, Tensor], Axis]] = [difference, by_classifier]
+METHODS: list[Callable[[Tensor, Tensor], Direction]] = [difference, by_classifier]
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
@@ -105,7 +105,7 @@ def test_the_classifier_is_solved_to_the_end() -> None:
     mixed = torch.randn(20, 20, generator=generator) * torch.logspace(0, -1.5, 20)
     codes = torch.randn(600, 20, generator=generator) @ mixed.T
     codes[:200] += 0.1 * mixed.sum(1)
-    found = classifier_axis(codes[:200], codes[200:], inverse_penalty=10.0)
+    found = classifier_normal(codes[:200], codes[200:], inverse_penalty=10.0)
     std = codes.double().std(0, correction=0)
     exact = LogisticRegression(
         C=10, class_weight="balanced", solver="newton-cholesky", tol=1e-10

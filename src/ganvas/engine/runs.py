@@ -196,12 +196,9 @@ class Run:
 def restore(
     checked: Checked, folder: Path, checkpoint: str
 ) -> tuple[GenerativeModule, dict[str, Any]]:
-    """The model of a run with a checkpoint's weights and counters, and that checkpoint.
-
-    First weights are drawn and replaced; the random state is left as it was.
-    """
+    """The model of a run with a checkpoint's weights and counters, and that checkpoint."""
     path = checkpoint_path(folder, checkpoint)
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", GanvasWarning)  # they matter before training
         with torch.random.fork_rng(devices=[]):  # first weights are drawn, to be replaced
             model = build_model(checked, build_data(checked), restoring=True)

@@ -21,7 +21,7 @@ TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Axis:
+class Direction:
     """Positions p(z) = n · (z − m₀), 0 at one mean and 1 at the other, and a way to raise them.
 
     Attributes:
@@ -44,7 +44,7 @@ class Axis:
         return (z.double().cpu() - self.origin) @ self.normal
 
 
-def difference(positive: Tensor, negative: Tensor) -> Axis:
+def difference(positive: Tensor, negative: Tensor) -> Direction:
     """v = m₁ − m₀, n = v / |v|²: from the mean of codes `(M, Z)` to that of codes `(N, Z)`.
 
     Raises:
@@ -55,10 +55,10 @@ def difference(positive: Tensor, negative: Tensor) -> Axis:
     squared = step.square().sum()
     if not squared > 0:
         raise ValueError("both sides must differ in their mean code, got one; choose others")
-    return Axis(step / squared, origin, step)
+    return Direction(step / squared, origin, step)
 
 
-def classifier_axis(positive: Tensor, negative: Tensor, *, inverse_penalty: float) -> Axis:
+def classifier_normal(positive: Tensor, negative: Tensor, *, inverse_penalty: float) -> Direction:
     """Along the normal of a logistic regression that tells codes `positive` from `negative`.
 
     Codes are shifted and scaled to mean 0 and variance 1, y = (z − μ)/σ, and both classes weigh the
@@ -87,7 +87,7 @@ def classifier_axis(positive: Tensor, negative: Tensor, *, inverse_penalty: floa
             "a linear classifier must tell the classes apart, and finds nothing; choose other "
             "classes, or a greater tool.num"
         )
-    return Axis(w / std / gap, origin, std * w * gap / w.square().sum())
+    return Direction(w / std / gap, origin, std * w * gap / w.square().sum())
 
 
 @dataclass(frozen=True)

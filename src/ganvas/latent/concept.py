@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganvas.errors import RunError
-from ganvas.latent.attribute import Separation, classifier_axis, difference
+from ganvas.latent.attribute import Separation, classifier_normal, difference
 from ganvas.latent.chart import Chart
 from ganvas.latent.moved import moved
 from ganvas.latent.options import one_of, positive
@@ -107,7 +107,7 @@ class Concept(Tool):
         if self.method == "means":
             direction = difference(*train)
         else:
-            direction = classifier_axis(*train, inverse_penalty=self.inverse_penalty)
+            direction = classifier_normal(*train, inverse_penalty=self.inverse_penalty)
         split: Split = "test" if scene.request.split == "train" else scene.request.split
         tested = _sides(scene, split, label, against=self.against, num=self.num)
         found = Separation(*(direction.positions(side) for side in tested))

@@ -110,12 +110,31 @@ def chosen_images(data: ImageData, request: Request, *, num: int | None) -> Inpu
     if request.images is None:
         there = data.counts[request.split]
         positions = list(range(there if num is None else min(num, there)))
-        return _of_split(data, request.split, positions)
+        return images_at(data, request.split, positions)
     assert request.images != "random"
     items = expanded(request.images)
     if all(isinstance(item, int) for item in items):
-        return _of_split(data, request.split, [item for item in items if isinstance(item, int)])
+        return images_at(data, request.split, [item for item in items if isinstance(item, int)])
     return _joined([_one(data, item, request, number=i) for i, item in enumerate(items)])
+
+
+def images_at(data: ImageData, split: Split, positions: Sequence[int]) -> Inputs:
+    """Images by their positions in a split.
+
+    Raises:
+        RunError: if there are none there.
+    """
+    there = data.counts[split]
+    if not there:
+        raise RunError(f"split={split}: {data.name} has no such images; choose another split")
+    for position in positions:
+        if not 0 <= position < there:
+            raise RunError(
+                f"images: positions in split={split} go from 0 to {there - 1}, got {position}"
+            )
+    x, y = split_images(data, split, positions)
+    names = [f"{split} {position}" for position in positions]
+    return Inputs(x, y, names, positions=list(positions))
 
 
 def expanded(images: Sequence[Given]) -> list[Given]:
@@ -181,25 +200,10 @@ def _parts(item: Given) -> list[Given]:
     return list(files)
 
 
-def _of_split(data: ImageData, split: Split, positions: Sequence[int]) -> Inputs:
-    """Images by position."""
-    there = data.counts[split]
-    if not there:
-        raise RunError(f"split={split}: {data.name} has no such images; choose another split")
-    for position in positions:
-        if not 0 <= position < there:
-            raise RunError(
-                f"images: positions in split={split} go from 0 to {there - 1}, got {position}"
-            )
-    x, y = split_images(data, split, positions)
-    names = [f"{split} {position}" for position in positions]
-    return Inputs(x, y, names, positions=list(positions))
-
-
 def _one(data: ImageData, item: Given, request: Request, *, number: int) -> Inputs:
     """One image of any kind."""
     if isinstance(item, int):
-        return _of_split(data, request.split, [item])
+        return images_at(data, request.split, [item])
     if isinstance(item, Tensor):
         return Inputs(_checked(item, data)[None], None, [f"image {number}"], positions=[None])
     assert isinstance(item, Path | Image)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ganvas.latent.attribute import Axis
+from ganvas.latent.attribute import Direction
 from ganvas.latent.chart import Stack
 from ganvas.latent.lettering import number, signed
 from ganvas.latent.sheet import Picture, Sheet
@@ -44,7 +44,7 @@ class Moved:
     images: Tensor
     before: Tensor
     after: Tensor
-    direction: Axis
+    direction: Direction
 
     @property
     def sheet(self) -> Sheet:
@@ -89,7 +89,7 @@ class Moved:
         )
 
 
-def moved(scene: Scene, direction: Axis, strengths: Sequence[float], title: str) -> Moved:
+def moved(scene: Scene, direction: Direction, strengths: Sequence[float], title: str) -> Moved:
     """The given images, or the first ones of the split, at each strength, to and fro."""
     start = scene.codes(NUM_SHOWN)
     steps = torch.tensor([*(-s for s in reversed(strengths)), 0.0, *strengths])

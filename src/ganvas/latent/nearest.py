@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganvas.evaluation.memorization import unseen_distances
 from ganvas.evaluation.subject import BLOCK
-from ganvas.latent.inputs import Request, chosen_images
+from ganvas.latent.inputs import images_at
 from ganvas.latent.options import at_least
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import LACKS, Drawing, Tool
@@ -24,9 +24,7 @@ from ganvas.types import Batch
 
 if TYPE_CHECKING:
     from ganvas.evaluation.subject import Subject
-    from ganvas.latent.inputs import Inputs
     from ganvas.latent.scene import Codes, Scene
-    from ganvas.types import Split
 
 Row = tuple[Tensor, str, str]
 """An image, its name, and what is said of its nearness."""
@@ -113,7 +111,7 @@ class Nearest(Tool):
         first = hits.order[:num]
         indices = torch.cat([hits.found.indices[first], hits.of_examples.indices])
         distances = torch.cat([hits.found.distances[first], hits.of_examples.distances])
-        trained = _images(scene, indices.flatten().tolist(), split="train")
+        trained = images_at(scene.data, "train", indices.flatten().tolist())
         beside = trained.x.unflatten(0, indices.shape)
         classes = [""] * len(trained) if trained.y is None else [f"class {y}" for y in trained.y]
         return Sheet(
@@ -233,14 +231,10 @@ def _features(subject: Subject, images: Tensor) -> Tensor:
     return subject.features_of(batches()).vectors
 
 
-def _images(scene: Scene, positions: list[int], *, split: Split) -> Inputs:
-    return chosen_images(scene.data, Request(images=positions, split=split), num=None)
-
-
 def _unseen_rows(scene: Scene, hits: Hits) -> list[Row]:
     """The images that samples are judged by."""
     split = scene.request.split
-    shown = _images(scene, list(hits.examples), split=split)
+    shown = images_at(scene.data, split, hits.examples)
     which = ["the nearest one", "the median one"]
     return [
         (image, shown.caption(i), f"{which[i]} of\n{len(hits.unseen)} unseen images")

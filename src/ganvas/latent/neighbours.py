@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganvas.latent.hits import Hits, Metric, nearest_codes, without
-from ganvas.latent.inputs import Request, chosen_images
+from ganvas.latent.inputs import images_at
 from ganvas.latent.options import at_least, one_of
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing, Tool
@@ -129,8 +129,7 @@ class Neighbours(Tool):
         """Two rows for each query: by code, and by pixels."""
         found = [part for i in range(num) for part in (hits.by_code, hits.by_pixels)]
         rows = torch.stack([part.indices[i // 2] for i, part in enumerate(found)])
-        request = Request(images=rows.flatten().tolist(), split=self.within)
-        shown = chosen_images(scene.data, request, num=None)
+        shown = images_at(scene.data, self.within, rows.flatten().tolist())
         images = shown.x.unflatten(0, rows.shape)
         first = [None if r % 2 else hits.queries.x[r // 2] for r in range(len(rows))]
         return Sheet(

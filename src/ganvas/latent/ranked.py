@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas.latent.inputs import Inputs, chosen_images
+from ganvas.latent.inputs import Inputs, images_at
 from ganvas.latent.scene import finite
 from ganvas.latent.sheet import Sheet
 from ganvas.metrics.ranks import percentiles
@@ -90,8 +90,7 @@ class Ranked:
         scene, order = self.scene, self.scores.argsort(stable=True)
         show = min(show, len(order) // 2)
         positions = torch.cat([order.flip(0)[:show], order[:show]])
-        request = replace(scene.request, images=positions.tolist())
-        found = chosen_images(scene.data, request, num=None)
+        found = images_at(scene.data, scene.request.split, positions.tolist())
         made = scene.reconstruct(found)
         words = [self._words(score) for score in self.scores[positions].tolist()]
         parts = {"oddest": slice(0, show), "most usual": slice(show, None)}
@@ -100,7 +99,6 @@ class Ranked:
             _sheet(title, parts, found, made, words),
             [],
             tensors={"positions": positions, "images": found.x, "reconstructions": made},
-            notes=found.notes,
         )
 
     def given(self, found: Inputs, function: Scores, show: int) -> Part:
