@@ -90,6 +90,12 @@ def test_one_line_and_nothing_written(typed: str, vae_run: Path, place: Path, no
     assert (contents(place), contents(vae_run)) == before
 
 
+def test_one_line_where_several_types_would_do(vae_run: Path, place: Path) -> None:
+    said = ganvas("latent", str(vae_run), "tool=anomaly", "tool.odd=one")
+    assert said.code == 2
+    assert said.message == "tool.odd: should be a valid integer, got 'one'"
+
+
 def test_what_is_missing(vae_run: Path, place: Path) -> None:
     for arguments in ((), ("tool=interpolate",)):
         said = ganvas("latent", *arguments)

@@ -20,6 +20,7 @@ from ganvas.engine.command import as_override
 from ganvas.engine.compose import compose, resolve
 from ganvas.engine.drawn import Made
 from ganvas.errors import ConfigError, GanvasWarning, RunError
+from ganvas.latent.sheet import Sheet
 from ganvas.tracking.lock import RunLock
 
 
@@ -248,6 +249,18 @@ def test_weights_that_training_replaces_are_read_again(
     assert len(calls) == 2
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     assert text_of(made)["checkpoint"] == {"file": "best.ckpt", "step": 99, "sha256": sha256}
+
+
+def test_small_print_names_a_prior_that_is_not_the_models_own(
+    run: library.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    footers: list[str] = []
+    nothing = np.zeros((4, 4, 3), np.uint8)
+    monkeypatch.setattr(Sheet, "render", lambda _, lines: footers.append(lines[0]) or nothing)
+    run.latent.interpolate(images="random", prior="gaussian")
+    run.latent.interpolate(images="random")
+    assert footers[0].endswith("seed 0 · codes of prior=gaussian")
+    assert footers[1].endswith("seed 0")
 
 
 def test_settings_without_effect_are_named(run: library.Run) -> None:

@@ -45,7 +45,7 @@ class Probable(LinearVAE):
 
 
 def tool(**options: Any) -> Anomaly:
-    chosen = {"score": "error", "codes": 3, "odd": None, "num": None, "show": 4, **options}
+    chosen = {"score": "error", "codes": 3, "odd": None, "num": None, "shown": 4, **options}
     return Anomaly(**chosen)
 
 
@@ -155,7 +155,7 @@ def test_noise_differs_between_images_and_not_between_lists() -> None:
 
 def test_the_oddest_and_the_most_usual_are_shown_with_their_reconstructions() -> None:
     model = LinearAE()
-    drawing = tool(show=10).draw(scene(model))
+    drawing = tool(shown=10).draw(scene(model))
     sheet, chart = parts(drawing)
     scores, positions = drawing.tensors["scores"], drawing.tensors["positions"].tolist()
     order = scores.sort().indices.tolist()
@@ -194,7 +194,7 @@ def test_odd_classes_are_compared_with_the_others() -> None:
 
 def test_given_images_are_ranked_and_have_their_percentile_in_the_split() -> None:
     noise = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(0)).round()
-    drawing = tool(show=1).draw(scene(LinearAE(), [5, noise]))
+    drawing = tool(shown=1).draw(scene(LinearAE(), [5, noise]))
     sheet, _ = parts(drawing)
     scores, found = drawing.tensors["scores"], drawing.tensors["given_scores"]
     expected = percentileofscore(scores, found, kind="mean")
@@ -255,8 +255,8 @@ def test_images_and_labels_are_scored_on_the_models_device() -> None:
     ("options", "message"),
     [
         ({"score": "elbow"}, r"^score must be error or elbo, got 'elbow'"),
-        ({"codes": 0}, r"^codes must be at least 1, got 0"),
-        ({"show": 0}, r"^show must be at least 1, got 0"),
+        ({"codes": 0}, r"^codes must be from 1 to 1000, got 0"),
+        ({"shown": 0}, r"^shown must be from 1 to 50, got 0"),
         ({"num": 1}, r"^num must be at least 2 images, which are ranked, got 1"),
         ({"odd": []}, r"^odd must be a class \(0, 1, …\), several, or null, got \[\]"),
         ({"odd": -1}, r"^odd must be a class .* got -1"),

@@ -214,8 +214,8 @@ def test_milestones_begin_at_0_and_end_with_the_last(steps: int) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"steps": 0}, "steps must be at least 1, got 0"),
-        ({"restarts": -1}, "restarts must be at least 0, got -1"),
+        ({"steps": 0}, "steps must be from 1 to 100000, got 0"),
+        ({"restarts": -1}, "restarts must be from 0 to 1000, got -1"),
         ({"restarts": 0}, "restarts must be at least 1 where from_encoder is false, got 0"),
         ({"lr": 0.0}, "lr must be positive, got 0.0"),
         ({"lr": float("nan")}, "lr must be positive, got nan"),

@@ -175,7 +175,7 @@ def test_a_conditional_model_is_told_the_class() -> None:
 
 
 def test_values_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"num must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"num must be from 1 to 100, got 0"):
         tool(num=0)
     with pytest.raises(ValueError, match=r"corruption must be a corruption or null, got Identity"):
         tool(corruption=torch.nn.Identity())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganvas.latent.lettering import extent, heading, small_print, wrapped
+from ganvas.latent.lettering import extent, heading, significant, small_print, wrapped
 from ganvas.latent.sheet import BAR, BLUE, CELL, GAP, WIDEST, Box, Sheet
 from ganvas.pictures import to_uint8
 
@@ -209,3 +209,14 @@ def test_strips_grow_with_their_text(strip: object) -> None:
     assert short.shape[1] == long.shape[1] == 400
     assert short.shape[0] < long.shape[0]
     assert (long[:, [*range(6), *range(-6, 0)]] == 255).all()
+
+
+def test_a_sheet_that_no_viewer_would_open_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^the picture must have at most 65,000 pixels a side"):
+        Sheet("title", [[panel(0)]] * 1000).render()
+
+
+def test_significant_digits() -> None:
+    values = (0.0123, 1.25, 12.34, 999.4, 999.6, 1428.6, -12345)
+    words = ["0.0123", "1.25", "12.3", "999", "1,000", "1,429", "-12,345"]
+    assert [significant(value) for value in values] == words

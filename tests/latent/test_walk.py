@@ -214,7 +214,7 @@ def test_a_damaged_grid_is_named(make: Make, left: int) -> None:
         ({"of": "losses"}, "of must be samples or reconstructions, got 'losses'"),
         ({"num": 1}, "num must be at least 2, got 1"),
         ({"frames": 0}, "frames must be at least 2, got 0"),
-        ({"side": 8}, "side must be at least 32, got 8"),
+        ({"side": 8}, "side must be from 32 to 2000, got 8"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], said: str) -> None:

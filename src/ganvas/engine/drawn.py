@@ -117,7 +117,8 @@ def _footer(bench: Bench, drawing: Drawing) -> list[str]:
     run = f"{read_run_json(bench.folder)['name']}/{bench.folder.name}"
     used = bench.weights
     weights = [] if used is None else [f"{used.file.name} (step {used.step})"]
-    return [" · ".join([run, *weights, f"seed {bench.settings.seed}"]), *drawing.notes]
+    drawn = [] if bench.given_prior is None else [f"codes of prior={bench.given_prior}"]
+    return [" · ".join([run, *weights, f"seed {bench.settings.seed}", *drawn]), *drawing.notes]
 
 
 def _text(bench: Bench, drawing: Drawing, *, images: Any, command: Sequence[str]) -> dict[str, Any]:

@@ -76,6 +76,12 @@ class Bench:
         """Of the weights; None where the tool did not ask for the model."""
         return None if self.weights is None else self.weights.step
 
+    @property
+    def given_prior(self) -> str | None:
+        """What random codes were drawn from, where it is not the model's own."""
+        own = isinstance(self.prior, OwnPrior)
+        return self.prior.name if self._drew_codes and not own else None
+
     def check(self) -> None:
         """The tool can be used on this run's model.
 
@@ -88,7 +94,10 @@ class Bench:
             raise ConfigError(f"{asked}: model={name} {fault}")
         shape = tuple(build_data(self.checked).image_shape) if self.tool.draws_images else None
         if shape == POINT_SHAPE:
-            raise ConfigError(f"{asked}: draws images, and this run makes points of the plane")
+            raise ConfigError(
+                f"{asked}: draws images, and this run makes points of the "
+                "plane; tool=walk shows how it learnt them, `ganvas sample` draws some"
+            )
         if not self.tool.needs_features and self.settings.features != {"_target_": PIXELS}:
             raise ConfigError(f"features: {asked} looks at no features; leave features out")
 

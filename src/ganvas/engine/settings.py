@@ -242,7 +242,7 @@ def explain(error: ValidationError, *, prefix: str, known: dict[str, list[str]])
     """Pydantic's findings as `key: rule, got value`, one line each."""
     lines: dict[str, str] = {}
     for item in error.errors(include_url=False):
-        parts = [str(p) for p in item["loc"] if not str(p).startswith(("function-", "literal["))]
+        parts = [str(p) for p in item["loc"] if not str(p).startswith(_UNION_STEPS)]
         parts = [p for p in parts if p not in _UNION_BRANCHES]
         key = ".".join([prefix, *parts] if prefix else parts)
         if item["type"] == "extra_forbidden":
@@ -268,6 +268,7 @@ _RULES = {
     "an object": "a mapping",
     "a valid dictionary": "a mapping",
 }
+_UNION_STEPS = ("function-", "literal[", "json-or-python[", "list[")
 _UNION_BRANCHES = frozenset({"bool", "int", "float", "str", "EarlyStopping", "dict[str,any]"})
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.latent.chart import Chart, Stack
-from ganvas.latent.options import at_least, one_of
+from ganvas.latent.options import one_of, within
 from ganvas.latent.ranked import WORDS, Odd, Ranked, Scores
 from ganvas.latent.scene import finite
 from ganvas.latent.tool import LACKS, Drawing, Tool
@@ -58,7 +58,7 @@ class Anomaly(Tool):
         codes: K of the ELBO.
         odd: classes.
         num: the first so many images of the split; None for all.
-        show: most usual and most odd images in the picture, each.
+        shown: most usual and most odd images in the picture, each.
 
     Raises:
         ValueError: for a value out of range.
@@ -73,16 +73,17 @@ class Anomaly(Tool):
         codes: int,
         odd: int | Sequence[int] | None,
         num: int | None,
-        show: int,
+        shown: int,
     ) -> None:
-        at_least(1, codes=codes, show=show)
+        within("codes", codes, least=1, most=1000)
+        within("shown", shown, least=1, most=50)
         if num is not None and num < 2:  # noqa: PLR2004
             raise ValueError(f"num must be at least 2 images, which are ranked, got {num}")
         self.odd = None if odd is None else [odd] if isinstance(odd, int) else list(odd)
         if self.odd is not None and (not self.odd or min(self.odd) < 0):
             raise ValueError(f"odd must be a class (0, 1, …), several, or null, got {odd}")
         self.score = one_of("score", score, Score)
-        self.codes, self.num, self.show = codes, num, show
+        self.codes, self.num, self.shown = codes, num, shown
 
     def unfit(self, model: type[nn.Module]) -> str | None:
         """Without a likelihood there is no ELBO."""
@@ -102,9 +103,9 @@ class Anomaly(Tool):
         odd = None if self.odd is None else _odd_ones(scene, labels, self.odd)
         ranked = Ranked(scene, kind, scores, odd)
         if given is None:
-            part = ranked.extremes(self.show)
+            part = ranked.extremes(self.shown)
         else:
-            part = ranked.given(given, function, self.show)
+            part = ranked.given(given, function, self.shown)
         verdict = Verdict("", {}) if odd is None else _verdict(scene, scores, odd)
         title = f"Scores of {len(scores)} images of {scene.request.split}{verdict.title}"
         chart = Chart(title, partial(ranked.paint, marks=part.marks), height=3.6)

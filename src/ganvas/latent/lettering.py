@@ -26,6 +26,11 @@ def number(value: float) -> str:
     return text.replace("-", "−")
 
 
+def significant(value: float) -> str:
+    """Three significant digits, and no power of ten for large values."""
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"  # noqa: PLR2004
+
+
 def signed(value: float, digits: int | None = None) -> str:
     """With a sign, but for 0; as short as it can be, or with so many digits after the point."""
     text = f"{value:+.3g}" if digits is None else f"{value:+.{digits}f}"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ganvas.evaluation.memorization import unseen_distances
 from ganvas.evaluation.subject import BLOCK
 from ganvas.latent.inputs import images_at
-from ganvas.latent.options import at_least
+from ganvas.latent.options import at_least, within
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import LACKS, Drawing, Tool
 from ganvas.metrics.memorization import Memorization, memorization
@@ -50,7 +50,8 @@ class Nearest(Tool):
     needs_features: ClassVar[bool] = True
 
     def __init__(self, *, k: int, num: int, num_train: int | None, shown: int) -> None:
-        at_least(1, k=k, num=num, num_train=num_train, shown=shown)
+        at_least(1, k=k, num_train=num_train, shown=shown)
+        within("num", num, least=1, most=100_000)
         self.k, self.num, self.num_train, self.shown = k, num, num_train, shown
 
     def unfit(self, model: type[nn.Module]) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from ganvas.latent.options import at_least
+from ganvas.latent.options import within
 from ganvas.latent.scene import BATCH
 from ganvas.latent.search import (
     NUM,
@@ -66,8 +66,8 @@ class Project(Tool):
         prior_weight: float,
         feature_weight: float,
     ) -> None:
-        at_least(1, steps=steps)
-        at_least(0, restarts=restarts)
+        within("steps", steps, least=1, most=100_000)
+        within("restarts", restarts, least=0, most=1000)
         if not 0 < lr < float("inf"):
             raise ValueError(f"lr must be positive, got {lr}; e.g. 0.1")
         if not restarts and not from_encoder:

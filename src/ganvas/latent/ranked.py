@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ganvas.latent.inputs import Inputs, images_at
+from ganvas.latent.lettering import significant
 from ganvas.latent.scene import finite
 from ganvas.latent.sheet import Sheet
 from ganvas.metrics.ranks import percentiles
@@ -139,7 +140,7 @@ class Ranked:
         )
 
     def _words(self, score: float) -> str:
-        return f"{score:.1f} nats" if self.kind == "elbo" else f"error {score:.3g}"
+        return f"{score:.1f} nats" if self.kind == "elbo" else f"error {significant(score)}"
 
     def paint(self, axes: Axes, *, marks: Sequence[tuple[str, float]]) -> None:
         """How many images have such scores, odd classes apart, and where given ones stand."""

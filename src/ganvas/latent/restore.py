@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from ganvas.latent.options import at_least
+from ganvas.latent.options import within
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.metrics.reconstruction import psnr, squared_error
@@ -83,7 +83,7 @@ class Restore(Tool):
                 f"corruption must be null with damaged=true, where nothing is corrupted, "
                 f"got {corruption}; leave out one of them"
             )
-        at_least(1, num=num)
+        within("num", num, least=1, most=100)
         self.corruption, self.damaged, self.num = corruption, damaged, num
 
     def draw(self, scene: Scene) -> Drawing:

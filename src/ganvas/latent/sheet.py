@@ -37,6 +37,9 @@ GAP, BAR = 6, 18
 CELL, WIDEST = 88, 1600
 """Side that small panels are enlarged to, and width that their sum stays under."""
 
+MOST_PIXELS, LONGEST = 100_000_000, 65_000
+"""Of a sheet, in all and a side: what viewers open and a GIF can hold."""
+
 NARROWEST, LABEL, CAPTION = 480, 320, 160
 """Width of a sheet at least, of row labels at most, and of captions (or the image's) at most."""
 
@@ -99,8 +102,16 @@ class Sheet:
         """The uint8 picture `(H, W, 3)`, with lines of small print beneath.
 
         Raises:
-            ValueError: a panel that holds NaN or infinite values.
+            ValueError: a panel that holds NaN or infinite values; or too many panels for a file
+                that can be opened.
         """
+        width, height = self._size
+        if width * height > MOST_PIXELS or max(width, height) > LONGEST:
+            raise ValueError(
+                f"the picture must have at most {LONGEST:,} pixels a side and "
+                f"{MOST_PIXELS // 10**6} million in all, got {width:,} × {height:,}; show fewer "
+                "images"
+            )
         canvas = Image.new("RGB", self._size, "white")
         draw = ImageDraw.Draw(canvas)
         draw.multiline_text(

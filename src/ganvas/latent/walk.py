@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganvas.data.decode import opened_image
 from ganvas.errors import RunError
-from ganvas.latent.options import at_least, one_of
+from ganvas.latent.options import at_least, one_of, within
 from ganvas.latent.sheet import Sheet
 from ganvas.latent.tool import Drawing, Tool
 from ganvas.tracking.files import read_run_json
@@ -65,7 +65,7 @@ class Walk(Tool):
 
     def __init__(self, *, of: Kind, num: int, frames: int, side: int) -> None:
         at_least(2, num=num, frames=frames)
-        at_least(32, side=side)
+        within("side", side, least=32, most=2000)
         self.of = one_of("of", of, Kind)
         self.num, self.frames, self.side = num, frames, side
 
