@@ -7,12 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from torch import Tensor
+
 from ganvas.engine.command import as_override, command_settings
 from ganvas.engine.compose import options, suggest
 from ganvas.engine.latent import draw
 from ganvas.engine.notices import plain_notices
 from ganvas.engine.settings import LatentSettings
 from ganvas.errors import ConfigError
+from ganvas.paths import config_dir
 
 if TYPE_CHECKING:
     from ganvas.engine.drawn import Made
@@ -35,7 +39,11 @@ class Latent:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in options("tool"):
             raise AttributeError(f"no such tool: {name}{suggest(name, options('tool'))}")
-        return partial(self.draw, name)
+        method = partial(self.draw, name)
+        file = config_dir() / "tool" / f"{name}.yaml"  # none of a tool from a folder of one's own
+        options_text = file.read_text(encoding="utf-8") if file.is_file() else ""
+        method.__doc__ = f"{options_text}\n{self.draw.__doc__}"  # a notebook shows it for `?`
+        return method
 
     def draw(
         self,
@@ -65,6 +73,7 @@ class Latent:
         typed += [f"tool={tool}", *(_typed(key, value) for key, value in chosen.items())]
         if self._trust and "trust" not in chosen:
             typed.append(f"trust={as_override(self._trust)}")
+        images = _plain(images)
         items = list(images) if isinstance(images, list | tuple) else [images]
         given, origin = None, []
         if all(isinstance(item, int | float | str | Path | None) for item in items):
@@ -88,6 +97,19 @@ def _typed(key: str, value: Any) -> str:
     if group in ("prior", "features") and not option:
         return f"{name}={value}"
     try:
-        return f"{name}={as_override(value)}"
+        return f"{name}={as_override(_plain(value))}"
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Whole numbers as notebooks have them, of NumPy, of PyTorch or a range, as Python's own."""
+    if isinstance(value, range):
+        return list(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray | Tensor) and value.ndim < 2:  # noqa: PLR2004
+        return value.tolist()
+    return value
