@@ -225,6 +225,14 @@ def test_the_chart_counts_each_kind_s_images_and_marks_given_ones(odd: int | Non
     assert "squared error" in axes.get_xlabel()
 
 
+def test_names_of_given_images_do_not_stand_on_each_other() -> None:
+    _, chart = parts(tool().draw(scene(LinearAE(), [3, 3, 4])))
+    axes = Figure().add_subplot()
+    chart.paint(axes)
+    assert len(axes.lines) == 3
+    assert sorted(text.get_text()[:6] for text in axes.texts) == ["test 3", "test 4"]
+
+
 def test_equal_scores_can_be_drawn() -> None:
     black = InMemory(test=np.zeros((6, *SHAPE), dtype=np.uint8))
     drawing = tool(odd=0).draw(scene(LinearAE(), data=image_data(black)))

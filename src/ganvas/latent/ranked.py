@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ WORDS = {"error": "squared error, summed over pixels", "elbo": "−ELBO in nats"
 
 ROW, BLOCK, BARS = 8, 256, 40
 """Images beside each other; images scored at once; bars of the histogram."""
+
+NAME = 0.02
+"""Of the axis: what a name of a given image needs beside it."""
 
 USUAL, ODD = "tab:blue", "tab:red"
 
@@ -154,8 +158,12 @@ class Ranked:
             shares = np.full(len(scores), 100 / len(scores))
             label = f"{name} ({len(scores)} images)"
             axes.hist(scores.numpy(), edges, weights=shares, color=colour, alpha=0.6, label=label)
-        for name, score in marks:
+        room, named = NAME * (edges[-1] - edges[0]), -math.inf
+        for name, score in sorted(marks, key=lambda mark: mark[1]):
             axes.axvline(score, color="black", linewidth=1)
+            if score - named < room:  # its name would stand on the last one's
+                continue
+            named = score
             place: dict[str, Any] = {
                 "transform": axes.get_xaxis_transform(),
                 "va": "top",
