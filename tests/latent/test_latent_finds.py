@@ -12,22 +12,35 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from evaluation.subjects import InMemory, image_data
 from ganvas.data.given import split_images
-from ganvas.latent.anomaly import elbo_scores
+from ganvas.latent.anomaly import elbo_scores, error_scores
 from ganvas.latent.chart import Stack
 from ganvas.latent.cloud import Cloud
 from ganvas.latent.manifold import Manifold
 from ganvas.latent.nearest import Nearest
 from ganvas.latent.neighbours import Neighbours
 from ganvas.latent.plane import RADII, Shadow
+from ganvas.latent.project import Project
+from ganvas.latent.restore import Restore
 from ganvas.latent.scatter import Scatter
+from ganvas.latent.search import chosen_target
 from ganvas.latent.walk import Grid, recorded, thinned
 from ganvas.models.view import ModelView
-from ganvas.nn.corruptions import BlockMaskCorruption
+from ganvas.nn.corruptions import BlockMaskCorruption, GaussianCorruption
 from ganvas.nn.extractor import Extractor
 from ganvas.nn.frozen import Frozen
 from ganvas.nn.pixels import Pixels
-from latent.scenes import ConditionalGAN, ConditionalVAE, LinearAE, LinearVAE, class_data, scene
+from latent.scenes import (
+    ConditionalGAN,
+    ConditionalVAE,
+    LinearAE,
+    LinearGAN,
+    LinearVAE,
+    class_data,
+    class_images,
+    scene,
+)
 
 STD = 0.3
 
@@ -64,6 +77,19 @@ class ProbableOfClass(ConditionalVAE):
 
     def prior_density(self) -> Any:
         return lambda z: torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(1)
+
+
+class Exact(LinearAE):
+    """Loses nothing, and is said to be trained to undo something."""
+
+    def corrupt(self, x: Tensor, noise: Tensor) -> Tensor:
+        return x + noise
+
+    def corruption_words(self) -> str:
+        return "noise"
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return x
 
 
 class ProbableWide(ProbableOfClass):
@@ -207,3 +233,42 @@ def test_a_hole_is_a_part_of_the_shorter_side() -> None:
         corruption = BlockMaskCorruption(side=0.5, fill=0.0, image_shape=shape)
         x = corruption(torch.ones(5, *shape), torch.randn(5, *shape))
         assert (x == 0).sum((1, 2, 3)).tolist() == [9] * 5
+
+
+def test_an_image_that_is_exact_before_is_no_nearer_after() -> None:
+    tool = Restore(corruption=GaussianCorruption(std=0.0), damaged=False, num=3)
+    assert tool.draw(scene(Exact())).values["nearer_than_corrupted"] == "0 of 3"
+
+
+def test_features_are_of_images_as_they_are_shown() -> None:
+    """The search may leave [0, 1], where no feature was learnt."""
+    extractor = Extractor(Frozen(Pixels()))
+    looked = scene(LinearGAN(scales=[4.0] * 3), "random", extractor=extractor)
+    target = chosen_target(looked)
+    options = {"steps": 1, "lr": 0.1, "restarts": 1, "from_encoder": False}
+    tool = Project(**options, prior_weight=0.0, feature_weight=2.0)  # type: ignore[arg-type]
+    z = looked.noise(12).z[6:]
+    images = (looked.view.module.decode(z) + 1) / 2  # type: ignore[operator]
+    assert images.min() < 0 and images.max() > 1
+    value = tool._objective(looked, target, torch.arange(6))(z)
+    squares = (images - target.x).square().flatten(1).sum(1)
+    seen = (images.clamp(0, 1) - target.x).square().flatten(1).sum(1)
+    torch.testing.assert_close(value, squares + 2 * seen)
+
+
+def test_the_error_is_summed_over_channels_too() -> None:
+    shape = (3, 4, 4)
+    data = image_data(InMemory(class_images(60, shape=shape), class_images(5, shape=shape)))
+    model = LinearAE(image_shape=shape)
+    x, _ = split_images(data, "test", range(5))
+    expected = (x - model.reconstruct(x).clamp(0, 1)).double().square().sum((1, 2, 3))
+    torch.testing.assert_close(error_scores(ModelView(model))(x, None), expected)
+
+
+def test_the_error_at_the_start_is_that_of_the_start() -> None:
+    looked = scene(LinearGAN(scales=[0.05] * 3), [0, 1])
+    options = {"steps": 3, "lr": 0.1, "restarts": 1, "from_encoder": False}
+    tool = Project(**options, prior_weight=0.0, feature_weight=0.0)  # type: ignore[arg-type]
+    start = looked.decode(looked.noise(7).z[6:])
+    expected = (start - looked.inputs(2).x).double().square().mean().item()
+    assert tool.draw(looked).values["mean_start_error"] == pytest.approx(expected, rel=1e-5)

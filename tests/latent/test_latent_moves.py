@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from evaluation.subjects import InMemory, image_data
-from ganvas.latent.attribute import Separation
+from ganvas.latent.attribute import Separation, classifier_normal
 from ganvas.latent.axes import axes_of
 from ganvas.latent.chart import Stack
 from ganvas.latent.concept import Concept
@@ -116,6 +116,12 @@ def test_rows_shown_and_their_share() -> None:
     assert expected in drawing.notes
 
 
+def test_the_picture_says_how_many_images_were_measured() -> None:
+    for num, words in ((5, "5 test images"), (None, "40 test images"), (90, "40 test images")):
+        notes = traverse(num_images=num).draw(scene(LinearVAE(), [0])).notes
+        assert notes[0].endswith(f"mean over {words}")
+
+
 def test_codes_of_a_normal_prior_without_posterior_go_over_the_prior() -> None:
     axes = axes_of(scene(NormalAE(scales=[0.5, 0.1, 0.3])), reach=3, num=None)
     assert (axes.mean.tolist(), axes.std.tolist()) == ([0.0] * 3, [1.0] * 3)
@@ -186,3 +192,13 @@ def test_the_penalty_of_the_classifier_counts() -> None:
         for c in (100.0, 0.001)
     )
     assert not torch.allclose(weak, strong, rtol=1e-3)
+
+
+def test_a_dimension_that_never_varies_has_no_part_in_the_classifier() -> None:
+    codes = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    codes[:30, 0] += 2
+    codes[:, 2] = 5
+    found = classifier_normal(codes[:30], codes[30:], inverse_penalty=1.0)
+    assert found.step[2] == found.normal[2] == 0
+    plain = classifier_normal(codes[:30, :2], codes[30:, :2], inverse_penalty=1.0)
+    torch.testing.assert_close(found.step[:2], plain.step, atol=1e-5, rtol=0)
