@@ -138,3 +138,14 @@ def test_a_node_in_the_place_of_a_number(run: library.Run) -> None:
     node = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
     with pytest.raises(ConfigError, match="tool: Interpolate can't be made of this"):
         run.latent.interpolate(steps=node)
+
+
+def test_settings_reach_the_tool(run: library.Run, own: Path, place: Path) -> None:
+    Image.new("L", (8, 8), 60).save(place / "dark.png")
+    pairs: list[list[dict[str, Any]]] = [
+        [{"images": ["dark.png"], "invert": swapped} for swapped in (False, True)],
+        [{"images": "random", "seed": seed} for seed in (0, 1)],
+    ]
+    for pair in pairs:
+        one, other = (run.latent.draw("shrink", config_dir=own, **given) for given in pair)
+        assert not torch.equal(one.tensors["images"], other.tensors["images"])
