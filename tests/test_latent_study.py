@@ -11,12 +11,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from test_docs import bash_lines
 
 from ganvas.engine.command import command_settings
 from ganvas.engine.compose import options
 from ganvas.engine.settings import LatentSettings
 from ganvas.engine.targets import check_node
+from test_docs import bash_lines
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "experiments" / "latent" / "run.py"

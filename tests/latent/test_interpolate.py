@@ -162,8 +162,8 @@ def test_panels_between_the_images() -> None:
 def test_captions_are_lengths_of_codes() -> None:
     drawing = drawn(LinearVAE(), [0, 1])
     picture, length = sheet(drawing), drawing.tensors["codes"].norm(dim=2)
-    assert picture.captions[1][1:-1] == [f"|z| {value:.2f}" for value in length[1]]
-    assert drawing.notes == ["|z|: the length of a code; of N(0, I) near √3 = 1.73"]
+    assert picture.captions[1][1:-1] == [f"‖z‖ {value:.2f}" for value in length[1]]
+    assert drawing.notes == ["‖z‖: the length of a code; of N(0, I) near √3 = 1.73"]
 
 
 def test_angles_are_measured_and_written() -> None:

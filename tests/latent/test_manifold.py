@@ -62,7 +62,7 @@ def test_images_of_a_linear_decoder_are_those_of_the_coordinates() -> None:
             assert panel is not None
             torch.testing.assert_close(panel, expected.clamp(0, 1), atol=1e-6, rtol=0)
     assert sheet.column_labels[0] == "−1.28" and sheet.row_labels[0] == "1.28"
-    assert drawing.values["z1_min"] == pytest.approx(-1.2816)
+    assert drawing.values["z0_min"] == pytest.approx(-1.2816)
     assert "each image stands for the same share of the prior" in drawing.notes[0]
 
 
@@ -95,7 +95,7 @@ def test_a_generator_needs_no_data() -> None:
     drawing = manifold().draw(scene(LinearGAN(2), data=no_data))
     torch.testing.assert_close(drawing.tensors["codes"][0, :, 0], normal_quantiles(5))
     evenly = manifold(spread="codes").draw(scene(LinearGAN(2), data=no_data))
-    assert 2.2 < evenly.values["z1_max"] < 2.45  # Φ⁻¹(0.99) = 2.33
+    assert 2.2 < evenly.values["z0_max"] < 2.45  # Φ⁻¹(0.99) = 2.33
     assert "10,000 codes from the prior" in evenly.notes[0]
 
 

@@ -211,7 +211,7 @@ def test_a_damaged_grid_is_named(make: Make, left: int) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"of": "losses"}, "of must be samples or reconstructions, got 'losses'"),
+        ({"of": "losses"}, "of must be auto, samples or reconstructions, got 'losses'"),
         ({"num": 1}, "num must be at least 2, got 1"),
         ({"frames": 0}, "frames must be at least 2, got 0"),
         ({"side": 8}, "side must be from 32 to 2000, got 8"),
@@ -230,3 +230,17 @@ def test_nothing_in_the_folder_changes(make: Make) -> None:
     assert torch.equal(torch.get_rng_state(), state)
     after = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     assert before == after and json.loads(before[folder / "run.json"])["status"] == "finished"
+
+
+def test_auto_takes_samples_where_there_are_any(make: Make) -> None:
+    only = make([1, 2], of="reconstructions")
+    assert sheet_of(walk(only, of="auto")).title == "Reconstructions over training"
+    both = make([1, 2])
+    for step in (1, 2):
+        grid = both / "samples" / f"samples-{step:08d}.png"
+        grid.with_name(grid.name.replace("samples-", "reconstructions-")).write_bytes(
+            grid.read_bytes()
+        )
+    assert sheet_of(walk(both, of="auto")).title == "Samples over training"
+    with pytest.raises(ValueError, match="holds no grid of samples or reconstructions"):
+        walk(make([]), of="auto")

@@ -78,7 +78,7 @@ class Interpolate(Tool):
 
     Two images give one row, more give one for each pair of neighbours. The ends of a row are the
     images' reconstructions, to the bit; the images stand beside them. Of a conditional model each
-    panel is decoded with the class of the nearer end. |z| is the length of a code.
+    panel is decoded with the class of the nearer end. ‖z‖ is the length of a code.
 
     Args:
         path: "linear", "spherical" or "both", each in a row of its own.
@@ -122,7 +122,7 @@ class Interpolate(Tool):
             [list(row) for row in images],
             row_labels=[_label(ends, pair, path, angles[pair[0]]) for pair, path in rows],
             column_labels=["t = 0", *(f"{value:.3g}" for value in t[1:].tolist())],
-            captions=[[f"|z| {z.norm():.2f}" for z in row] for row in codes],
+            captions=[[f"‖z‖ {z.norm():.2f}" for z in row] for row in codes],
         )
         if ends.inputs is not None:
             sheet = _between(sheet, ends.inputs.x, [pair for pair, _ in rows])
@@ -178,7 +178,7 @@ def _notes(scene: Scene, ends: Codes, paths: Sequence[str]) -> list[str]:
     """What the numbers mean, and what an arc and a class do here."""
     width, normal = ends.z.shape[1], scene.view.module.standard_normal_prior
     usual = f"; of N(0, I) near √{width} = {math.sqrt(width):.2f}" if normal else ""
-    notes = [f"|z|: the length of a code{usual}"]
+    notes = [f"‖z‖: the length of a code{usual}"]
     if "spherical" in paths and not normal:
         notes.append(
             "spherical: an arc around 0, which has no meaning of its own where the prior is not "

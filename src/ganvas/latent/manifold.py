@@ -47,7 +47,7 @@ def even_range(z: Tensor, size: int) -> Tensor:
 
 
 def grid(across: Tensor, up: Tensor) -> Tensor:
-    """Codes `(R, C, 2)`: z₁ grows to the right as `across` `(C,)`, z₂ upwards as `up` `(R,)`."""
+    """Codes `(R, C, 2)`: z₀ grows to the right as `across` `(C,)`, z₁ upwards as `up` `(R,)`."""
     second, first = torch.meshgrid(up.flip(0), across, indexing="ij")
     return torch.stack([first, second], dim=2)
 
@@ -112,7 +112,7 @@ class Manifold(Tool):
             sheets[0] if len(sheets) == 1 else Stack(sheets),
             values={
                 "axes": where,
-                **{f"z{i + 1}_{end}": round(float(value), 4) for i in range(WIDTH)
+                **{f"z{i}_{end}": round(float(value), 4) for i in range(WIDTH)
                    for end, value in (("min", codes[..., i].min()), ("max", codes[..., i].max()))},
             },
             tensors={"codes": codes, "images": made[0] if len(made) == 1 else torch.stack(made)},
@@ -157,7 +157,7 @@ def _sheet(codes: Tensor, images: Tensor, y: int | None) -> Sheet:
     """A grid of images whose labels are the coordinates."""
     of_class = "" if y is None else f", class {y}"
     return Sheet(
-        f"The latent plane{of_class}: z₁ to the right, z₂ upwards",
+        f"The latent plane{of_class}: z₀ to the right, z₁ upwards",
         [list(row) for row in images],
         row_labels=[number(value) for value in codes[:, 0, 1].tolist()],
         column_labels=[number(value) for value in codes[0, :, 0].tolist()],

@@ -117,7 +117,7 @@ class Scatter(Tool):
             return self._neighbouring(everything, seed=seed)
         if self.method == "auto" and width == PLANE:
             same = unchanged()
-            return View(same(everything), ("z₁", "z₂"), "latent space as it is", same)
+            return View(same(everything), ("z₀", "z₁"), "latent space as it is", same)
         projection = principal(z)
         assert projection.explained is not None
         shares = [f"{share:.1%}".replace("%", " %") for share in projection.explained.tolist()]

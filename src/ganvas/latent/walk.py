@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ganvas.latent.scene import Scene
 
 Kind = Literal["samples", "reconstructions"]
+Of = Literal["auto", "samples", "reconstructions"]
 
 COLUMNS, HELD = 5, 6
 """Panels of a row; how often the last frame is shown."""
@@ -52,7 +53,8 @@ class Walk(Tool):
     """The grids that training recorded, from the first to the last, and all of them in motion.
 
     Args:
-        of: "samples" (of the same noise each time) or "reconstructions" (of the same images).
+        of: "samples" (of the same noise each time), "reconstructions" (of the same images), or
+            "auto": samples where any were recorded.
         num: panels at most; the first and the last grid are always there, others evenly by order.
         frames: of the animation at most, likewise.
         side: longer side of a panel in pixels; larger grids are made smaller, none larger.
@@ -63,10 +65,10 @@ class Walk(Tool):
 
     draws_images: ClassVar[bool] = False
 
-    def __init__(self, *, of: Kind, num: int, frames: int, side: int) -> None:
+    def __init__(self, *, of: Of, num: int, frames: int, side: int) -> None:
         at_least(2, num=num, frames=frames)
         within("side", side, least=32, most=2000)
-        self.of = one_of("of", of, Kind)
+        self.of = one_of("of", of, Of)
         self.num, self.frames, self.side = num, frames, side
 
     def draw(self, scene: Scene) -> Drawing:
@@ -76,14 +78,17 @@ class Walk(Tool):
                 f"images must be left out, got {scene.request.images}: grids show what training "
                 "recorded"
             )
-        grids = recorded(scene.folder, self.of)
+        of: Kind = "samples" if self.of == "auto" else self.of
+        if self.of == "auto" and not _found(scene.folder, of):
+            of = "reconstructions"
+        grids = recorded(scene.folder, of)
         shown, moving = thinned(grids, self.num), thinned(grids, self.frames)
         seen, notes = _images_seen(scene.folder)
         panels = self._panels({grid.file for grid in (*shown, *moving)})
         words = {grid.file: _words(grid, seen) for grid in grids}
         return Drawing(
             Sheet(
-                f"{self.of.capitalize()} over training",
+                f"{of.capitalize()} over training",
                 list(_rows([panels[grid.file] for grid in shown])),
                 captions=list(_rows([words[grid.file] for grid in shown])),
             ),
@@ -93,8 +98,8 @@ class Walk(Tool):
                 "steps": torch.tensor([grid.step for grid in shown]),
             },
             inputs=[grid.file.name for grid in shown],
-            notes=[*self._notes(scene.folder, grids), *notes],
-            frames=self._moving([(panels[grid.file], words[grid.file]) for grid in moving]),
+            notes=[*self._notes(scene.folder, grids, of), *notes],
+            frames=_moving([(panels[grid.file], words[grid.file]) for grid in moving], of),
             seconds=0.3,
         )
 
@@ -112,17 +117,9 @@ class Walk(Tool):
             panels[file] = torch.from_numpy(np.array(canvas)).permute(2, 0, 1) / 255
         return panels
 
-    def _moving(self, parts: Sequence[tuple[Tensor, str]]) -> list[Sheet]:
-        """One panel after another, if there are several; the last one stays a while."""
-        frames = []
-        for panel, words in parts:
-            step, *seen = words.split("\n")
-            frames.append(Sheet(f"{self.of.capitalize()}, {step}", [[panel]], captions=[seen]))
-        return frames + frames[-1:] * HELD if len(frames) > 1 else []
-
-    def _notes(self, folder: Path, grids: Sequence[Grid]) -> list[str]:
+    def _notes(self, folder: Path, grids: Sequence[Grid], of: Kind) -> list[str]:
         """What is not shown, and how the run ended."""
-        notes = [WHAT[self.of]]
+        notes = [WHAT[of]]
         num, last = len(grids), grids[-1].step
         if num > self.num:
             moving = f"{self.frames}" if num > self.frames else "all"
@@ -136,6 +133,15 @@ class Walk(Tool):
         elif status != "finished":
             notes.append(f"the run was {status}: grids up to step {last:,}")
         return notes
+
+
+def _moving(parts: Sequence[tuple[Tensor, str]], of: Kind) -> list[Sheet]:
+    """One panel after another, if there are several; the last one stays a while."""
+    frames = []
+    for panel, words in parts:
+        step, *seen = words.split("\n")
+        frames.append(Sheet(f"{of.capitalize()}, {step}", [[panel]], captions=[seen]))
+    return frames + frames[-1:] * HELD if len(frames) > 1 else []
 
 
 def recorded(folder: Path, of: Kind) -> list[Grid]:
