@@ -26,7 +26,7 @@ COMMANDS = sorted(
         line.split(" #")[0].strip()
         for page in PAGES
         for line in bash_lines(page.read_text(encoding="utf-8"))
-        if line.startswith("ganvas latent RUN")
+        if line.startswith("ganvas latent RUN") and "--config-dir" not in line
     }
 )
 

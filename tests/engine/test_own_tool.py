@@ -15,33 +15,9 @@ from PIL import Image
 import ganvas as library
 from ganvas.errors import ConfigError, GanvasWarning, RunError
 
-SHORTEST = """
-import torch
-
-from ganvas.latent.sheet import Sheet
-from ganvas.latent.tool import Drawing, Tool
-from ganvas.protocols import Decodes
-
-
-class Shrink(Tool):
-    needs = (Decodes,)
-
-    def __init__(self, *, factors: list[float]):
-        self.factors = factors
-
-    def draw(self, scene):
-        codes = scene.codes(4)
-        rows = [scene.decode(f * codes.z, codes.y) for f in self.factors]
-        sheet = Sheet(
-            "Codes times a factor",
-            [list(row) for row in rows],
-            row_labels=[f"× {f:g}" for f in self.factors],
-            column_labels=codes.names,
-        )
-        images = torch.stack(rows)
-        return Drawing(sheet, tensors={"images": images}, inputs=codes.names, notes=codes.notes)
-"""
-"""As in docs/latent.md."""
+PAGE = (Path(__file__).parents[2] / "docs" / "latent.md").read_text(encoding="utf-8")
+SHORTEST = PAGE.split("```python\n# my_tools.py\n")[1].split("```")[0]
+"""The tool that the page shows."""
 
 STRIPES = """
 import torch
