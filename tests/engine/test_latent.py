@@ -165,6 +165,11 @@ def test_out(run: library.Run, place: Path) -> None:
     with pytest.raises(ConfigError, match=r"would replace model.yaml; choose another"):
         run.latent.interpolate(out="model.png")
     assert (place / "model.yaml").read_text() == "mine: true\n"
+    (place / "film.gif").write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=r"would replace film.gif; choose another"):
+        run.latent.interpolate(out="film.png")
+    for _ in range(2):  # an animation of ours is replaced
+        run.latent.interpolate(out="moving.png", gif=True, frames=2, steps=2)
     for bad, rule in (("a.jpg", "must be a file that ends in .png"), ("new", "ends in .png")):
         with pytest.raises(ConfigError, match=rule):
             run.latent.interpolate(out=bad)

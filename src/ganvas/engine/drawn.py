@@ -77,6 +77,9 @@ def check_out(out: str | None) -> None:
     text = path.with_suffix(".yaml")
     if text.is_file() and not text.read_bytes().startswith(b"command:"):
         raise ConfigError(f"out: the text beside the picture would replace {text}; choose another")
+    animation = path.with_suffix(".gif")
+    if animation.exists() and not text.is_file():  # an earlier one of ours has a text
+        raise ConfigError(f"out: an animation would replace {animation}; choose another")
 
 
 def write(bench: Bench, drawing: Drawing, *, images: Any, command: Sequence[str]) -> Made:
