@@ -246,7 +246,7 @@ SMALL: dict[str, dict[str, object]] = {
     "neighbours": {"k": 2, "num_searched": 40, "measured": 2, "shown": 1},
     "nearest": {"k": 2, "num": 8, "num_train": 40, "shown": 1},
     "restore": {"num": 2},
-    "anomaly": {"num": 20, "codes": 2, "show": 2},
+    "anomaly": {"num": 20, "codes": 2, "shown": 2},
     "project": {"steps": 2, "restarts": 1, "images": [0]},
     "walk": {},
 }
