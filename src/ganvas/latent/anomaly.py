@@ -107,7 +107,7 @@ class Anomaly(Tool):
         else:
             part = ranked.given(given, function, self.shown)
         verdict = Verdict("", {}) if odd is None else _verdict(scene, scores, odd)
-        title = f"Scores of {len(scores)} images of {scene.request.split}{verdict.title}"
+        title = f"Scores of {len(scores):,} images of {scene.request.split}{verdict.title}"
         chart = Chart(title, partial(ranked.paint, marks=part.marks), height=3.6)
         return Drawing(
             Stack([part.sheet, chart]),
@@ -207,13 +207,13 @@ def _verdict(scene: Scene, scores: Tensor, odd: Odd) -> Verdict:
     found = auroc(scores, odd.mask)
     trained = [batch.y for batch in scene.subject.batches("train") if batch.y is not None]
     num = int(torch.isin(torch.cat(trained).cpu(), torch.tensor(odd.classes)).sum())
-    seen = f"{odd.words}: {num} of {scene.data.counts['train']} training images"
+    seen = f"{odd.words}: {num:,} of {scene.data.counts['train']:,} training images"
     if num:
-        notes = [f"{seen}, so that AUROC says how difficult it is to the model, not how unknown"]
+        notes = [f"{seen}, so that AUROC says how difficult such images are, not how unknown"]
     else:
-        notes = [f"{seen}: the model has never seen it"]
+        notes = [f"{seen}: the model has seen no such image"]
     if found.value < 0.5:  # noqa: PLR2004
-        notes.append(f"AUROC under 0.5: to this model {odd.words} is easier than the others")
+        notes.append("AUROC under 0.5: such images are easier to this model than the others")
     return Verdict(
         f": AUROC {found.value:.3f} ± {found.error:.3f} for {odd.words}",
         {

@@ -124,7 +124,7 @@ class Ranked:
             i: f"{self._words(scores[i].item())}\nodder than\n{percent[i]:.1f} % of {split}"
             for i in order
         }
-        title = f"{len(found)} given images, the oddest first, by {WORDS[self.kind]}"
+        title = f"Given images, the oddest first, by {WORDS[self.kind]}"
         left = len(found) - len(order)
         return Part(
             _sheet(title, {"given": slice(0, None)}, first, made, [words[i] for i in order]),
