@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from ganvas.engine import latent
 from ganvas.errors import ConfigError, GanvasWarning, RunError
 from ganvas.tracking import WandbTracker, metrics_frame, read_run_json
 from ganvas.tracking.lock import RunLock
+from tracking.fake_wandb import without_account
 from tracking.wandb_reader import OfflineRun, read_wandb
 
 NAMED = ("logger.project=study", "logger.group=first", "tags=[mine]", "name=my run")
@@ -26,18 +26,9 @@ NAMED = ("logger.project=study", "logger.group=first", "tags=[mine]", "name=my r
 @pytest.fixture
 def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No account, no server."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
-    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    yield
-    import wandb
-    from wandb.sdk.lib import wbauth
-
-    wandb.teardown()
-    wbauth.unauthenticate_session(update_settings=False)
+    with without_account(tmp_path, monkeypatch):
+        monkeypatch.setenv("WANDB_MODE", "offline")
+        yield
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_wandb import fake_server
+from fake_wandb import fake_server, without_account
 from wandb_reader import read_wandb
 
 from ganvas.errors import ConfigError
@@ -26,17 +25,8 @@ KEY = "a" * 40
 
 @pytest.fixture(autouse=True)
 def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
-    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    yield
-    import wandb
-    from wandb.sdk.lib import wbauth
-
-    wandb.teardown()
-    wbauth.unauthenticate_session(update_settings=False)
+    with without_account(tmp_path, monkeypatch):
+        yield
 
 
 def start(tracker: WandbTracker, folder: Path, run_id: str, **named: Any) -> None:
