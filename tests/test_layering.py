@@ -17,7 +17,8 @@ FILES = sorted(SRC.rglob("*.py"))
 # Top to bottom. A file imports from strictly lower layers and from its own sub-package.
 LAYERS = (
     ("cli", "hydra_plugins"),
-    ("engine", "sweep", "report"),
+    ("sweep",),
+    ("engine", "report"),
     ("latent",),
     ("evaluation",),
     ("models", "data", "callbacks", "tracking"),

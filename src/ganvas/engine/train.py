@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ from ganvas.engine.needs import check_needs
 from ganvas.engine.ranks import global_rank, launched_externally, other_ranks
 from ganvas.engine.session import Session
 from ganvas.engine.signals import signal_inbox
-from ganvas.engine.summary import print_summary
+from ganvas.engine.summary import peak_memory, print_summary
 from ganvas.engine.trainer import prepare_process, quiet_lightning
 from ganvas.errors import ConfigError, GanvasError
 from ganvas.protocols import Decodes, Samples
@@ -54,6 +56,7 @@ def train_checked(
     *,
     overrides: Sequence[str] = (),
     runs_dir: Path | None = None,
+    folder: Path | None = None,
     resume: Path | None = None,
 ) -> Outcome:
     """Train, record and test one run.
@@ -62,6 +65,7 @@ def train_checked(
         checked: the config.
         overrides: as typed, for the record.
         runs_dir: where the run's folder is made; None for `paths.runs_dir`.
+        folder: the new run's own, chosen by `tracking.run_folder`; None to choose one.
         resume: folder of the run to go on with; None for a new one.
 
     Raises:
@@ -80,7 +84,8 @@ def train_checked(
         train_rank(checked, folder=runs_dir or Path(checked.settings.paths.runs_dir), data=data)
         return Outcome(Path(checked.settings.paths.runs_dir), EXIT_OK)
     prepare_process(checked)
-    record = _open_record(checked, data, overrides, runs_dir=runs_dir, resume=resume)
+    place = runs_dir or Path(checked.settings.paths.runs_dir)
+    record = RunRecord.open(resume) if resume else _create(checked, data, overrides, place, folder)
     if resume is not None and checkpoint is not None:
         _rewind(record, read_checkpoint(checkpoint), overrides)
     if data.skipped:
@@ -120,18 +125,14 @@ def _resume_marker(folder: Path) -> Path | None:
     return Path(marker.read_text()) if marker.is_file() else None
 
 
-def _open_record(
+def _create(
     checked: Checked,
     data: ImageData,
     overrides: Sequence[str],
-    *,
-    runs_dir: Path | None,
-    resume: Path | None,
+    place: Path,
+    folder: Path | None,
 ) -> RunRecord:
-    if resume is not None:
-        return RunRecord.open(resume)
     settings = checked.settings
-    place = runs_dir or Path(settings.paths.runs_dir)
     try:
         record = RunRecord.create(
             place,
@@ -142,6 +143,7 @@ def _open_record(
             seed=settings.seed,
             parent=settings.init_from,
             dataset_fingerprint=data.fingerprint,
+            folder=folder,
         )
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -156,6 +158,7 @@ def _recorded(
     checked: Checked, data: ImageData, record: RunRecord, *, world: int, checkpoint: Path | None
 ) -> Outcome:
     """Train and test under the record, and write down how it ended, whatever happens."""
+    began = time.monotonic() - (record.content.get("usage") or {}).get("seconds", 0.0)
     record.attach_log()
     console = Console()
     marker = record.path / ".resume-from"
@@ -187,6 +190,9 @@ def _recorded(
         outcome = _failure(record, error)
     finally:
         marker.unlink(missing_ok=True)
+        spent = {"seconds": time.monotonic() - began, "peak_memory_mib": peak_memory()}
+        with suppress(OSError):  # a full disk: then `finish` says so
+            record.set(usage=spent)
         _finish(hub, outcome)
     kind = model_class(checked)
     draws = issubclass(kind, Decodes) and tuple(data.image_shape) != POINT_SHAPE

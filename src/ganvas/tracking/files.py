@@ -22,11 +22,8 @@ RUN_FILE = "run.json"
 _CREATE_ATTEMPTS = 100
 
 
-def make_run_folder(runs_dir: Path, name: str) -> tuple[str, Path]:
-    """Makes `runs_dir/<name>/<YYYY-MM-DD_HH-MM-SS>-<id>/`, which no other process can get too.
-
-    Returns:
-        The id, six hex digits, and the folder, absolute.
+def run_folder(runs_dir: Path, name: str) -> Path:
+    """`runs_dir/<name>/<YYYY-MM-DD_HH-MM-SS>-<six hex digits>`, not yet made.
 
     Raises:
         RunError: `name` leaves `runs_dir`.
@@ -35,16 +32,33 @@ def make_run_folder(runs_dir: Path, name: str) -> tuple[str, Path]:
     if not parts or ".." in parts or Path(name).is_absolute():
         raise RunError(f"name must be a name or a relative path inside runs_dir, got {name!r}")
     parent = (runs_dir / name).resolve()
-    parent.mkdir(parents=True, exist_ok=True)
-    for _ in range(_CREATE_ATTEMPTS):
-        run_id = secrets.token_hex(3)
-        path = parent / f"{datetime.now().strftime('%Y-%m-%d_%H-%M-%S')}-{run_id}"
+    return parent / f"{datetime.now().strftime('%Y-%m-%d_%H-%M-%S')}-{secrets.token_hex(3)}"
+
+
+def make_run_folder(runs_dir: Path, name: str, *, folder: Path | None = None) -> tuple[str, Path]:
+    """Makes `run_folder(runs_dir, name)`, which no other process can get too.
+
+    Args:
+        runs_dir: where runs are kept.
+        name: of the run.
+        folder: chosen before, made in its place.
+
+    Returns:
+        The id, six hex digits, and the folder, absolute.
+
+    Raises:
+        RunError: `name` leaves `runs_dir`.
+    """
+    for _ in range(1 if folder else _CREATE_ATTEMPTS):
+        path = folder or run_folder(runs_dir, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             path.mkdir()
         except FileExistsError:
             continue
-        return run_id, path
-    raise RunError(f"no free folder name under {parent}; remove old runs or choose another name")
+        return path.name.rpartition("-")[2], path
+    taken = folder or runs_dir / name
+    raise RunError(f"no free folder name at {taken}; remove old runs or choose another name")
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:

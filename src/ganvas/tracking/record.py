@@ -63,6 +63,7 @@ class RunRecord:
         seed: int,
         parent: str | None = None,
         dataset_fingerprint: str | None = None,
+        folder: Path | None = None,
     ) -> RunRecord:
         """Makes `runs_dir/<name>/<YYYY-MM-DD_HH-MM-SS>-<id>/` and writes down how it started.
 
@@ -75,12 +76,13 @@ class RunRecord:
             seed: of the run.
             parent: path of the run whose weights this one starts from.
             dataset_fingerprint: hash of the data, where known already.
+            folder: chosen before by `run_folder`.
 
         Raises:
             RunError: `name` leaves `runs_dir`.
             OSError: the folder can't be written.
         """
-        run_id, path = make_run_folder(Path(runs_dir), name)
+        run_id, path = make_run_folder(Path(runs_dir), name, folder=folder)
         lock = RunLock(path)
         clean = redact(config)
         write_yaml(path / "config.yaml", clean)
