@@ -82,13 +82,18 @@ def _without(text: str, secrets: Iterable[str]) -> str:
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """sha256 (hex) of the canonical JSON of a redacted config less `UNHASHED_KEYS`."""
+    """sha256 (hex) of the canonical JSON of what `deciding` leaves of a redacted config."""
+    text = json.dumps(deciding(config), sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config less `UNHASHED_KEYS`, the same on every machine: see there."""
     paths = config.get("paths") or {}
     folders = {str(v): f"<paths.{k}>" for k, v in paths.items() if isinstance(v, str) and v}
     ordered = dict(sorted(folders.items(), key=lambda item: -len(item[0])))
     kept = {key: value for key, value in config.items() if key not in UNHASHED_KEYS}
-    text = json.dumps(_portable(kept, ordered), sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return {str(key): _portable(value, ordered) for key, value in kept.items()}
 
 
 def _portable(value: Any, folders: Mapping[str, str]) -> Any:

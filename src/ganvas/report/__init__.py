@@ -1,0 +1,1 @@
+"""Run folders read and compared. Read `collect.py` first, then `groups.py`."""
