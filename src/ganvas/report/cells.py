@@ -1,107 +1,92 @@
-"""Cells of a sweep: which run is which, and those that have no run."""
+"""Cells of a sweep: which run is which cell, and views of those that have no run."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
-import yaml
-
-from ganvas.report.flat import typed_keys
-from ganvas.report.view import RunView
+from ganvas.report.view import ViewStatus
+from ganvas.tracking.lock import holder
 
 MANIFEST = "sweep.json"
-_ABOVE = 6  # folders between a run and its sweep: the run's name may hold some
+_ABOVE = 6  # folders between a run and its sweep at most: the name of a run may hold some
 
 
-def cells_by_folder(
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a `sweep.json`.
+
+    Attributes:
+        sweep: the sweep's folder.
+        index: of the cell.
+        overrides: as typed.
+        state: as the manifest says.
+        reason: one line, or None.
+        runs: folders of its attempts, absolute, the last one last.
+    """
+
+    sweep: Path
+    index: int
+    overrides: tuple[str, ...]
+    state: str
+    reason: str | None
+    runs: tuple[Path, ...]
+
+    @property
+    def status(self) -> ViewStatus:
+        """Of a cell without a run folder; one that runs under no driver was killed."""
+        if self.state == "running":
+            return "killed" if holder(self.sweep) is None else "running"
+        known = ("queued", "failed", "interrupted")
+        return cast("ViewStatus", self.state) if self.state in known else "failed"
+
+    @property
+    def told(self) -> str | None:
+        """Its reason; that of a cell that is done and has no run is that somebody removed it."""
+        gone = "its run's folder is gone" if self.state == "done" else None
+        return gone or self.reason
+
+
+def read_sweeps(
     sweeps: Sequence[Path], folders: Sequence[Path], problems: list[str]
-) -> dict[Path, int]:
-    """The cell's index, for run folders that are cells of a sweep."""
-    above = {parent for f in folders for parent in list(f.parents)[:_ABOVE]}
+) -> dict[Path, list[Cell]]:
+    """The cells of sweeps, and of those that the run folders lie in, by the sweep's folder.
+
+    Args:
+        sweeps: folders with a manifest.
+        folders: of runs.
+        problems: gets a line for each manifest that can't be read.
+    """
+    above = {parent for folder in folders for parent in list(folder.parents)[:_ABOVE]}
     found = {}
-    for sweep in {*sweeps, *(p for p in above if (p / MANIFEST).is_file())}:
+    for sweep in sorted({*sweeps, *(p for p in above if (p / MANIFEST).is_file())}):
         try:
-            cells = read_cells(sweep)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            problems.append(f"{sweep / MANIFEST} is damaged: {error}; its runs are shown")
-            continue
-        for cell in cells:
-            if cell.get("run"):
-                found[(sweep / cell["run"]).resolve()] = int(cell["index"])
+            found[sweep] = list(_read(sweep))
+        except OSError as error:
+            problems.append(f"{sweep / MANIFEST} can't be read: {error.strerror}")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            told = " ".join(str(error).split())
+            problems.append(
+                f"{sweep / MANIFEST} is damaged ({type(error).__name__}: {told}): only cells that "
+                "have a run are shown; restore the file"
+            )
     return found
 
 
-def read_cells(sweep: Path) -> list[Mapping[str, Any]]:
-    """The cells in a manifest.
-
-    Raises:
-        OSError: it can't be read.
-        ValueError: it is damaged.
-    """
+def _read(sweep: Path) -> Iterator[Cell]:
     content = json.loads((sweep / MANIFEST).read_bytes())
-    cells = content.get("cells") if isinstance(content, dict) else None
-    if not isinstance(cells, list):
-        raise ValueError("it has no list of cells")
-    return cells
-
-
-def cell_views(
-    sweep: Path, *, root: Path, known: set[Path], siblings: Sequence[RunView]
-) -> Iterator[RunView]:
-    """Views of cells whose run has no folder: they wait, or failed before they began."""
-    try:
-        cells = read_cells(sweep)
-    except (OSError, ValueError):
-        return
-    like = {_unseeded(run.deciding, run.typed): run for run in siblings}
-    del like
-    for cell in cells:
-        if cell.get("run") and (sweep / cell["run"]).resolve() in known:
-            continue
-        yield _waiting(sweep, cell, root=root)
-
-
-def _unseeded(config: Mapping[str, Any], typed: Sequence[str]) -> str:
-    return " ".join(f"{key}={config.get(key)}" for key in typed if key != "seed")
-
-
-def _waiting(sweep: Path, cell: Mapping[str, Any], *, root: Path) -> RunView:
-    overrides = [str(text) for text in cell.get("overrides") or ()]
-    config = {text.lstrip("+~").partition("=")[0]: _scalar(text) for text in overrides}
-    decisive = {key: value for key, value in config.items() if key != "seed"}
-    seed = config.get("seed")
-    return RunView(
-        id=f"cell-{cell['index']}",
-        name=sweep.name,
-        path=sweep,
-        place=sweep.relative_to(root).as_posix() if sweep.is_relative_to(root) else str(sweep),
-        label="",
-        status=cell.get("state", "queued"),
-        reason=cell.get("reason"),
-        seed=seed if isinstance(seed, int) else None,
-        cell=int(cell["index"]),
-        created=None,
-        finished=None,
-        seconds=None,
-        peak_mib={},
-        config=config,
-        deciding=decisive,
-        values={},
-        protocols={},
-        evaluations=(),
-        facts={},
-        typed=tuple(typed_keys(overrides)),
-        group=hashlib.sha256(json.dumps(decisive, default=str).encode()).hexdigest()[:12],
-    )
-
-
-def _scalar(override: str) -> Any:
-    value = override.partition("=")[2]
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
-        return value
+    for cell in content["cells"]:
+        attempts = [attempt["run"] for attempt in cell.get("attempts") or ()]
+        runs = dict.fromkeys([*attempts, *([cell["run"]] if cell.get("run") else [])])
+        reason = cell.get("reason")
+        yield Cell(
+            sweep=sweep,
+            index=int(cell["index"]),
+            overrides=tuple(map(str, cell.get("overrides") or ())),
+            state=str(cell["state"]),
+            reason=None if reason is None else str(reason),
+            runs=tuple((sweep / run).resolve() for run in runs),
+        )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,9 @@ from typing import Any
 import yaml
 
 from ganvas.errors import RunError
-from ganvas.report.cells import MANIFEST, cell_views, cells_by_folder
-from ganvas.report.flat import flat_config, label_of, telling_keys, typed_keys
-from ganvas.report.values import read_protocols, read_values
+from ganvas.report.cells import MANIFEST, Cell, read_sweeps
+from ganvas.report.flat import digest, flat_config, label_of, telling_keys, typed_keys
+from ganvas.report.values import Readings, chosen_values, read_readings
 from ganvas.report.view import Curve, MetricValue, RunView, ViewStatus, read_rows
 from ganvas.tracking.files import RUN_FILE, read_run_json
 from ganvas.tracking.lock import holder
@@ -25,6 +23,7 @@ __all__ = ["Collection", "Curve", "MetricValue", "RunView", "read_runs"]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # six times as fast, where it was built
 _FACTS = ("command", "git", "packages", "hardware", "config_hash", "dataset_fingerprint", "wandb")
+_STATUSES = ("running", "finished", "failed", "interrupted")
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class Collection:
     """What was found.
 
     Attributes:
-        runs: oldest first; cells without a folder come last.
-        problems: one line for each folder that could not be read.
+        runs: oldest first; cells without a run folder come last.
+        problems: one line for each file that could not be read.
         root: the folder that all of them are in, absolute.
     """
 
@@ -43,7 +42,7 @@ class Collection:
 
 
 def read_runs(paths: Sequence[Path | str]) -> Collection:
-    """All runs at or under some paths, each once.
+    """All runs at or under some paths, each once, and the cells of sweeps that have no run yet.
 
     Args:
         paths: run folders, sweep folders, folders of runs.
@@ -51,33 +50,36 @@ def read_runs(paths: Sequence[Path | str]) -> Collection:
     Raises:
         RunError: there is no such folder. A damaged run is a line in `problems` instead.
     """
-    folders, sweeps = _find([Path(p).expanduser() for p in paths])
-    root = _common_root([*folders, *sweeps], paths)
+    folders, sweeps = _find(paths)
+    root = _common_root(paths, folders)
     problems: list[str] = []
-    cells = cells_by_folder(sweeps, folders, problems)
-    runs = []
+    cells = read_sweeps(sweeps, folders, problems)
+    index_of = {run: cell.index for many in cells.values() for cell in many for run in cell.runs}
+    read: list[tuple[RunView, Readings]] = []
     for folder in folders:
         try:
-            runs.append(_read(folder, root=root, cell=cells.get(folder)))
+            read.append(_read(folder, root=root, cell=index_of.get(folder)))
         except RunError as error:
             problems.append(str(error))
-    runs.sort(key=lambda run: (run.created or "", run.cell or 0, run.place))
-    known = {*folders}
-    waiting = [v for s in sweeps for v in cell_views(s, root=root, known=known, siblings=runs)]
-    return Collection(tuple(_labelled([*runs, *waiting])), tuple(problems), root)
+    read.sort(key=lambda pair: (pair[0].created or "", _number(pair[0].cell), pair[0].place))
+    for sweep in sweeps:
+        waiting = [cell for cell in cells.get(sweep, ()) if not {*cell.runs} & {*folders}]
+        read += [(_waiting(cell, root=root), {}) for cell in waiting]
+    return Collection(_finished(read), tuple(problems), root)
 
 
-def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Run folders and sweep folders, absolute, each once."""
+def _find(paths: Sequence[Path | str]) -> tuple[list[Path], list[Path]]:
+    """Run folders and sweep folders, absolute, in the order they were found."""
     folders: dict[Path, None] = {}
     sweeps: dict[Path, None] = {}
     for path in paths:
-        root = path.resolve()
-        if root.name == RUN_FILE and root.is_file():
-            root = root.parent
-        if not root.is_dir():
-            raise RunError(f"{path}: no such folder; give a run, a sweep or a folder of runs")
-        for place, below, names in os.walk(root):
+        top = _absolute(path)
+        if not top.is_dir():
+            raise RunError(
+                f"{path}: no such folder; give run folders, sweep folders or folders of runs"
+            )
+        for place, below, names in os.walk(top):
+            below.sort()
             if RUN_FILE in names:
                 below.clear()
                 folders[Path(place)] = None
@@ -86,18 +88,27 @@ def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return list(folders), list(sweeps)
 
 
-def _common_root(found: Sequence[Path], paths: Sequence[Path | str]) -> Path:
-    given = [Path(p).expanduser().resolve() for p in paths]
-    if len(given) == 1 and given[0] not in found:
-        return given[0]
-    places = [*(f.parent for f in found), *(() if found else given)]
-    return Path(os.path.commonpath(places)) if places else Path.cwd()
+def _absolute(path: Path | str) -> Path:
+    """The folder; of a `run.json` or `sweep.json`, the one that it is in."""
+    top = Path(path).expanduser().resolve()
+    return top.parent if top.is_file() and top.name in (RUN_FILE, MANIFEST) else top
 
 
-def _read(folder: Path, *, root: Path, cell: int | None) -> RunView:
+def _common_root(paths: Sequence[Path | str], folders: Iterable[Path]) -> Path:
+    """The deepest folder that holds all that was given; of run folders, their parents count."""
+    runs = {*folders}
+    tops = [top.parent if top in runs else top for top in map(_absolute, paths)]
+    return Path(os.path.commonpath(tops)) if tops else Path.cwd()
+
+
+def _read(folder: Path, *, root: Path, cell: int | None) -> tuple[RunView, Readings]:
     record = read_run_json(folder)
+    config = _yaml(folder / "config.yaml")
+    if not isinstance(config, dict):
+        raise RunError(f"{folder / 'config.yaml'} is missing or holds no mapping; restore it")
     try:
-        return _view(folder, record, root=root, cell=cell)
+        view = _view(folder, record, config, root=root, cell=cell)
+        return view, read_readings(record, view.deciding)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         told = " ".join(str(error).split())
         raise RunError(
@@ -105,56 +116,81 @@ def _read(folder: Path, *, root: Path, cell: int | None) -> RunView:
         ) from error
 
 
-def _view(folder: Path, record: Mapping[str, Any], *, root: Path, cell: int | None) -> RunView:
-    config = read_config(folder)
-    decisive = flat_config(deciding(config), record.get("choices") or {})
-    decisive.pop("seed", None)
-    flat = flat_config(config, record.get("choices") or {})
+def _view(
+    folder: Path, record: Mapping[str, Any], config: Mapping[str, Any], *, root: Path,
+    cell: int | None,
+) -> RunView:  # fmt: skip
     usage = record.get("usage") or {}
-    return RunView(
+    reason = record.get("reason")
+    return replace(
+        _configured(config, record.get("choices") or {}),
         id=folder.name,
         name=str(record.get("name") or folder.parent.name),
         path=folder,
         place=_relative(folder, root),
-        label="",
         status=_status(folder, record),
-        reason=record.get("reason"),
+        reason=None if reason is None else str(reason),
         seed=record.get("seed"),
         cell=cell,
         created=record.get("created"),
         finished=record.get("finished"),
-        seconds=usage["seconds"] if "seconds" in usage else _last_second(folder),
-        peak_mib=usage.get("peak_memory_mib") or {},
-        config=flat,
-        deciding=decisive,
-        values=read_values(record),
-        protocols=read_protocols(record),
+        seconds=_spent(folder, usage),
+        peak_mib={str(k): float(v) for k, v in (usage.get("peak_memory_mib") or {}).items()},
         evaluations=tuple(record.get("evaluations") or ()),
         facts={name: record.get(name) for name in _FACTS},
-        typed=tuple(typed_keys(_yaml(folder / "overrides.yaml") or [])),
-        group=group_hash(decisive),
+        typed=tuple(typed_keys(_yaml(folder / "overrides.yaml"))),
     )
 
 
-def group_hash(decisive: Mapping[str, Any]) -> str:
-    """Twelve hex digits, equal for equal configs."""
-    text = json.dumps(decisive, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+def _waiting(cell: Cell, *, root: Path) -> RunView:
+    """A cell without a run, by the config that it was frozen with."""
+    try:
+        stored = _yaml(cell.sweep / "cells" / f"{cell.index:04d}.yaml") or {}
+        view = _configured(stored["config"], stored["choices"])
+    except (RunError, AttributeError, KeyError, TypeError):
+        view = _configured(_plain(cell.overrides), {})
+    return replace(
+        view,
+        id=f"cell-{cell.index}",
+        name=str(view.config.get("name") or cell.sweep.name),
+        path=cell.sweep,
+        place=_relative(cell.sweep, root),
+        status=cell.status,
+        reason=cell.told,
+        cell=cell.index,
+        typed=tuple(typed_keys(list(cell.overrides))),
+    )
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """A run's frozen config.
+def _configured(config: Mapping[str, Any], choices: Mapping[str, Any]) -> RunView:
+    """A view that knows its config alone."""
+    decisive = flat_config(deciding(config), choices)
+    seed = decisive.pop("seed", None)
+    return RunView(
+        id="", name="", path=Path(), place="", label="", status="queued", reason=None,
+        seed=seed if isinstance(seed, int) else None,
+        cell=None, created=None, finished=None, seconds=None, peak_mib={},
+        config=flat_config(config, choices),
+        deciding=decisive,
+        values={}, protocols={}, evaluations=(), facts={}, typed=(),
+        group=digest(decisive),
+    )  # fmt: skip
 
-    Raises:
-        RunError: it can't be read.
-    """
-    config = _yaml(folder / "config.yaml")
-    if not isinstance(config, dict):
-        raise RunError(f"{folder / 'config.yaml'} is damaged: it holds no mapping; restore it")
-    return config
+
+def _plain(overrides: Sequence[str]) -> dict[str, Any]:
+    """`{"model": "vae", …}`: all that is known of a cell whose frozen config is gone."""
+    found = {}
+    for text in overrides:
+        key, _, value = text.lstrip("+~").partition("=")
+        try:
+            found[key] = yaml.load(value, Loader=_LOADER)
+        except yaml.YAMLError:
+            found[key] = value
+    return found
 
 
 def _yaml(file: Path) -> Any:
+    """The file's content, None where there is no such file."""
     try:
         return yaml.load(file.read_bytes(), Loader=_LOADER)
     except FileNotFoundError:
@@ -165,11 +201,15 @@ def _yaml(file: Path) -> Any:
 
 def _status(folder: Path, record: Mapping[str, Any]) -> ViewStatus:
     status: ViewStatus = record["status"]
+    if status not in _STATUSES:
+        raise ValueError(f"status must be one of {', '.join(_STATUSES)}, got {status!r}")
     return "killed" if status == "running" and holder(folder) is None else status
 
 
-def _last_second(folder: Path) -> float | None:
-    """Of a run that did not get to write down what it used."""
+def _spent(folder: Path, usage: Mapping[str, Any]) -> float | None:
+    """What the record says; of a run that could not write it, the last row of its metrics."""
+    if "seconds" in usage:
+        return float(usage["seconds"])
     return max((seconds for _, _, seconds, _, _ in read_rows(folder)), default=None)
 
 
@@ -177,15 +217,24 @@ def _relative(folder: Path, root: Path) -> str:
     return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else str(folder)
 
 
-def _labelled(runs: Sequence[RunView]) -> Iterator[RunView]:
-    """With labels, and ids that are each there once."""
-    keys = telling_keys([run.deciding for run in runs], typed=_all_typed(runs))
-    seen: set[str] = set()
-    for run in runs:
-        name = run.id if run.id not in seen else run.place
-        seen.add(name)
-        yield replace(run, id=name, label=label_of(run, keys))
+def _number(index: int | None) -> int:
+    return -1 if index is None else index
 
 
-def _all_typed(runs: Iterable[RunView]) -> list[str]:
-    return list(dict.fromkeys(key for run in runs for key in run.typed))
+def _finished(read: Sequence[tuple[RunView, Readings]]) -> tuple[RunView, ...]:
+    """With values, labels, and ids that are each there once."""
+    values = chosen_values([readings for _, readings in read])
+    typed = list(dict.fromkeys(key for run, _ in read for key in run.typed))
+    keys = telling_keys([run.deciding for run, _ in read], typed=typed)
+    views: dict[str, RunView] = {}
+    for (run, _), mine in zip(read, values, strict=True):
+        protocols = {
+            name: value.protocols["best" if value.best is not None else "final"]
+            for name, value in mine.items()
+        }
+        name = run.id
+        while name in views:  # a copy of a run's folder, or cells of two sweeps
+            name += "~"
+        label = label_of(run, keys)
+        views[name] = replace(run, id=name, label=label, values=mine, protocols=protocols)
+    return tuple(views.values())

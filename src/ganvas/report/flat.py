@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -38,10 +39,19 @@ def typed_keys(overrides: Any) -> list[str]:
 
 
 def same(value: Any) -> str:
-    """A text that two values share only if they are equal (1 and 1.0 are; 1 and "1" are not)."""
+    """A text that two values share only if they are equal: 1 and 1.0 do, 1 and "1" do not."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return repr(float(value))
+        return repr(float(value)) if abs(value) < 2**53 else repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(same, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(sorted(f'{k!r}: {same(v)}' for k, v in value.items()))}}}"
     return f"{type(value).__name__}:{value!r}"
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """Twelve hex digits, equal for mappings whose values are the `same`."""
+    return hashlib.sha256(same(values).encode()).hexdigest()[:12]
 
 
 def varying_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -62,7 +72,7 @@ def telling_keys(configs: Sequence[Mapping[str, Any]], *, typed: Sequence[str] =
     varying = varying_keys(configs)
     order = sorted(varying, key=lambda k: (k not in typed, "." in k, varying.index(k)))
     classes: list[tuple[str, ...]] = [() for _ in configs]
-    chosen = []
+    chosen: list[str] = []
     for key in order:
         finer = [
             (*seen, same(config.get(key, ABSENT)))
@@ -76,4 +86,5 @@ def telling_keys(configs: Sequence[Mapping[str, Any]], *, typed: Sequence[str] =
 def label_of(run: RunView, keys: Sequence[str]) -> str:
     """`model=vae loss.beta=4 seed=0`."""
     parts = [f"{key}={run.config[key]}" for key in keys if key in run.config]
-    return " ".join([*parts, f"seed={run.seed}"] if run.seed is not None else parts) or run.name
+    parts += [] if run.seed is None else [f"seed={run.seed}"]
+    return " ".join(" ".join(parts).split()) or run.name

@@ -26,6 +26,7 @@ class MetricValue:
         step: of `best`, else of `final`.
         uncertainty: the estimator's standard error, where it has one.
         higher: whether higher is better; None for a metric without a direction.
+        protocols: of `best` and of `final`: what must be equal to compare them.
     """
 
     final: float | None = None
@@ -33,6 +34,7 @@ class MetricValue:
     step: int | None = None
     uncertainty: float | None = None
     higher: bool | None = None
+    protocols: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class RunView:
         name: of the run.
         path: its folder, absolute; of a cell without one, the sweep's.
         place: the same relative to the collection's root.
-        label: what tells it from the others, `model=vae loss.beta=4 seed=0`.
+        label: what tells it from the others, `model=vae loss.beta=4 seed=0`; one line.
         status: "killed" is a run that says "running" while no process holds it.
         reason: one line, where it did not finish.
         seed: of the run.
@@ -66,7 +68,8 @@ class RunView:
         config: the whole config, flat, the choice of a group under the group's name.
         deciding: the part of it that decides the result, without the seed.
         values: by metric, those of `ganvas evaluate` among them.
-        protocols: by metric, what must be equal for two values to be compared, where it is known.
+        protocols: by metric, what must be equal for two values to be compared; that of `best`
+            where there is one.
         evaluations: what `ganvas evaluate` recorded, oldest first.
         facts: command, git, packages, hardware, config_hash, dataset_fingerprint, wandb.
         typed: keys that the user typed.
@@ -89,7 +92,7 @@ class RunView:
     config: Mapping[str, Any]
     deciding: Mapping[str, Any]
     values: Mapping[str, MetricValue]
-    protocols: Mapping[str, Mapping[str, Any] | None]
+    protocols: Mapping[str, Mapping[str, Any]]
     evaluations: tuple[Mapping[str, Any], ...]
     facts: Mapping[str, Any]
     typed: tuple[str, ...]
