@@ -20,7 +20,8 @@ HELP = """\
 ganvas: config-driven experiments with autoencoders, VAEs and GANs
 
   ganvas train [key=value …]            train one run, e.g. model=vae loss.beta=4 dataset=mnist
-  ganvas train -m key=a,b …             train every combination
+  ganvas train -m key=a,b …             train every combination, each in a process of its own
+  ganvas sweep status|resume|add DIR    how a sweep goes; go on with it; add cells to it
   ganvas train check=true …             compose, check and build; train nothing
   ganvas train resume=RUN               go on from RUN's last checkpoint
   ganvas train init_from=RUN …          begin with RUN's weights
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     commands: dict[str, Callable[[list[str]], int]] = {
         "train": _train,
+        "sweep": _sweep,
         "sample": _sample,
         "evaluate": _evaluate,
         "latent": _latent,
@@ -104,6 +106,12 @@ def _train(arguments: list[str]) -> int:
     from ganvas.cli.train import train
 
     return train(arguments)
+
+
+def _sweep(arguments: list[str]) -> int:
+    from ganvas.cli.sweep import sweep
+
+    return sweep(arguments)
 
 
 def _run_command(arguments: list[str], *, command: str) -> tuple[str, list[str]]:

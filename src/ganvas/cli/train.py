@@ -1,8 +1,8 @@
 """`ganvas train`: composed and checked first; sweeps are then handed on to Hydra.
 
 Plain `@hydra.main` exits 1 on a misspelt key, and a check inside the task leaves a folder behind.
-So every job is composed and checked here. A single one is trained at once; for a sweep, and for
-its own flags, Hydra runs, with its launcher and sweeper.
+So every run is composed and checked here. A single one is trained at once; for a sweep, and for
+its own flags, Hydra runs, with its sweeper and our launcher.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from ganvas.errors import ConfigError, GanvasError
+from ganvas.errors import ConfigError
 from ganvas.paths import config_dir
 
 if TYPE_CHECKING:
-    from ganvas.data import ImageData
     from ganvas.engine.build import Checked
     from ganvas.engine.train import Outcome
 
@@ -35,10 +34,6 @@ NOT_OURS = {
     "experimental_rerun": "use resume=RUN or init_from=RUN",
 }
 """Hydra's flags that would run another config than the one that was checked."""
-
-
-class _Stopped(BaseException):
-    """A job was interrupted, so the jobs after it do not start."""
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -111,27 +106,20 @@ def _single(arguments: Sequence[str], overrides: list[str], search: list[str]) -
 
 
 def _sweep(arguments: Sequence[str], overrides: list[str], search: list[str]) -> int:
-    """Check every job, then let Hydra run them one after the other."""
-    from ganvas.engine.compose import compose, sweep_jobs
+    """Check every cell, then let Hydra's sweeper and launcher run them."""
+    from ganvas.sweep.prepare import prepare
 
-    if any(o.startswith("resume=") for o in overrides):
-        raise ConfigError("resume: goes on with one run; leave -m out")
-    jobs = sweep_jobs(overrides)
-    from ganvas.engine.check import check_composed, check_ready
+    prepared = prepare(overrides, search=search)
+    if prepared.check:
+        return _print_checks([one.checked for one in prepared.planned])
+    from ganvas.sweep.closing import close
+    from ganvas.sweep.launch import SweepStopped
 
-    checked: list[Checked] = []
-    known: dict[str, ImageData] = {}
-    for job in jobs:
-        try:
-            checked.append(check_composed(compose(job, search=search)))
-            if not checked[-1].settings.check:
-                check_ready(checked[-1], known=known)
-        except GanvasError as error:
-            cell = " ".join(job)
-            raise ConfigError(f"the cell `{cell}` can't be run:\n{error}") from error
-    if any(c.settings.check for c in checked):
-        return _print_checks(checked)
-    return _hand_on(arguments)
+    try:
+        _hand_on([*arguments, prepared.dir_override])
+    except SweepStopped as stopped:
+        return close(prepared.folder, code=stopped.code)
+    return close(prepared.folder)
 
 
 def _print_checks(checked: Sequence[Checked]) -> int:
@@ -145,60 +133,30 @@ def _print_checks(checked: Sequence[Checked]) -> int:
 
 
 def _hand_on(arguments: Sequence[str]) -> int:
-    """Let Hydra answer its flag or run the jobs; it must not see their errors, or it stops."""
+    """Let Hydra answer its flag, or call its sweeper and that one the launcher."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
 
-    codes: list[int] = []
-
-    def job(config: DictConfig) -> None:
-        del config
-        codes.append(_job(full_error=_wants_traceback(arguments)))
-        if codes[-1] > EXIT_REFUSED:
-            raise _Stopped
+    def task(config: DictConfig) -> None:
+        raise AssertionError(f"launchers of ganvas do not call the task, got {config}")
 
     GlobalHydra.instance().clear()
     if typed := os.environ.get("COMP_LINE"):  # Hydra's completion knows no sub-command
         os.environ["COMP_LINE"] = typed.replace("ganvas train ", "ganvas ", 1)
     former, sys.argv = sys.argv, ["ganvas", *arguments]
+    rises = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # an error rises to us, and Hydra prints nothing
     try:
         hydra.main(
             version_base="1.3", config_path=str(config_dir().resolve()), config_name="train"
-        )(job)()
-    except _Stopped:
-        return codes[-1]
+        )(task)()
     finally:
         sys.argv = former
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if rises is not None:
+            os.environ["HYDRA_FULL_ERROR"] = rises
         GlobalHydra.instance().clear()
-    return max(codes, default=0)
-
-
-def _job(*, full_error: bool) -> int:
-    """Train the job that Hydra has come to; its exit code."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from ganvas.engine.check import check_overrides
-    from ganvas.engine.train import train_checked
-
-    config = HydraConfig.get()
-    typed, folder = list(config.overrides.task), Path(config.sweep.dir).absolute()
-    sources = config.runtime.config_sources
-    search = [s.path for s in sources if s.schema == "file" and s.provider != "main"]
-    HydraConfig.instance().cfg = None  # Lightning would start ranks by Hydra's command line
-    try:
-        checked = check_overrides(typed, search=search)
-        outcome = train_checked(checked, overrides=typed, runs_dir=folder)
-    except Exception as error:
-        return _report_refusal(error, cell=" ".join(typed))
-    return report(outcome, full_error=full_error)
-
-
-def _report_refusal(error: Exception, *, cell: str) -> int:
-    """One job of a sweep that could not begin; the others go on."""
-    text = str(error) if isinstance(error, GanvasError) else f"{type(error).__name__}: {error}"
-    for line in f"the cell `{cell}` can't be run:\n{text}".splitlines():
-        print(f"ganvas: {line}", file=sys.stderr)
-    return EXIT_FAILED
+    return 0
 
 
 def report(outcome: Outcome, *, full_error: bool = False) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,13 @@ class Composed:
         choices: chosen option by group, e.g. `{"model": "vae"}`; of a group that is also used at
             another place, `{"loss@model.adversarial": "minimax"}`.
         overrides: as typed.
+        hydra: Hydra's `launcher` and `sweeper`.
     """
 
     config: DictConfig
     choices: dict[str, str]
     overrides: list[str]
+    hydra: dict[str, Any] = field(default_factory=dict)
 
 
 def compose(
@@ -76,7 +78,9 @@ def compose(
     assert isinstance(with_hydra, dict)
     plain = {key: value for key, value in with_hydra.items() if key not in RESERVED}
     config = OmegaConf.create(plain)
-    return Composed(config, choices, list(overrides))
+    parts = ("launcher", "sweeper")
+    hydra = {part: OmegaConf.to_container(full.hydra[part], resolve=True) for part in parts}
+    return Composed(config, choices, list(overrides), hydra)
 
 
 def _check_lists(overrides: Sequence[str], search: Sequence[str | Path], name: str) -> None:
@@ -120,8 +124,18 @@ def _search_path(search: Sequence[str | Path]) -> str:
     return "hydra.searchpath=[" + ",".join(f"'file://{Path(p).resolve()}'" for p in search) + "]"
 
 
+def split_hydra(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Overrides of Hydra's own node, and the others."""
+    own = [o for o in overrides if o.lstrip("+~").startswith(("hydra.", "hydra/"))]
+    return own, [o for o in overrides if o not in own]
+
+
 def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of every job that Hydra's basic sweeper would make of `overrides`."""
+    """The overrides of every job that Hydra's basic sweeper would make of `overrides`.
+
+    Raises:
+        ConfigError: for a syntax error, or a range without steps.
+    """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException

@@ -1,0 +1,1 @@
+"""Many runs under one manifest. Read `manifest.py` first, then `driver.py` and `job.py`."""

@@ -1,0 +1,137 @@
+"""From overrides to cells: each composed, checked and frozen before the first one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganvas.engine.check import check_composed, check_ready
+from ganvas.engine.compose import compose
+from ganvas.errors import ConfigError, GanvasError
+from ganvas.sweep.manifest import Cell, Manifest
+from ganvas.tracking import config_hash, redact
+
+if TYPE_CHECKING:
+    from ganvas.data import ImageData
+    from ganvas.engine.build import Checked
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell that was found good and is not yet in a manifest.
+
+    Attributes:
+        overrides: as one would type them.
+        label: those that tell it from the others.
+        checked: its config.
+    """
+
+    overrides: tuple[str, ...]
+    label: str
+    checked: Checked
+
+
+def plan(
+    jobs: Sequence[Sequence[str]], *, search: Sequence[str | Path] = (), data: bool = True
+) -> list[Planned]:
+    """Compose and check every cell.
+
+    Args:
+        jobs: overrides of each.
+        search: more folders with config groups.
+        data: look at images too, as training will.
+
+    Raises:
+        ConfigError: every cell that can't be run, and why; cells that are the same.
+    """
+    known: dict[str, ImageData] = {}
+
+    def check(job: Sequence[str]) -> Checked:
+        checked = check_composed(compose(list(job), search=search))
+        if data and not checked.settings.check:
+            check_ready(checked, known=known)
+        return checked
+
+    names = labels(jobs)
+    found, faults = _each(jobs, names, check)
+    if faults:
+        several = len(faults) > 1 or len(jobs) > 1
+        head = [f"{len(faults)} of {len(jobs)} cells can't be run:"] if several else []
+        raise ConfigError("\n".join([*head, *faults]))
+    planned = [Planned(tuple(j), n, c) for j, n, c in zip(jobs, names, found, strict=True)]
+    _refuse_twins(planned)
+    return planned
+
+
+def _each(
+    jobs: Sequence[Sequence[str]], names: Sequence[str], check: Callable[[Sequence[str]], Checked]
+) -> tuple[list[Checked], list[str]]:
+    """What was found good, and one or two lines for each cell that was not; equal faults once."""
+    found, faults = [], dict[str, list[str]]()
+    for job, name in zip(jobs, names, strict=True):
+        try:
+            found.append(check(job))
+        except GanvasError as error:
+            faults.setdefault(str(error), []).append(f"`{name or ' '.join(job)}`")
+    return found, [f"{', '.join(cells)}:\n  {text}" for text, cells in faults.items()]
+
+
+def _refuse_twins(planned: Sequence[Planned]) -> None:
+    first: dict[str, Planned] = {}
+    for cell in planned:
+        twin = first.setdefault(config_hash(cell.checked.config), cell)
+        if twin is not cell:
+            raise ConfigError(
+                f"the cells `{' '.join(twin.overrides)}` and `{' '.join(cell.overrides)}` are the "
+                "same; name each value once"
+            )
+
+
+def labels(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """By which overrides each job differs from the others; all of them where none does."""
+    split = [dict(_parted(override) for override in job) for job in jobs]
+    keys = list(dict.fromkeys(key for job in split for key in job))
+    varied = [key for key in keys if len({job.get(key) for job in split}) > 1] or keys
+    return [" ".join(f"{k}={job[k]}" for k in varied if k in job) for job in split]
+
+
+def _parted(override: str) -> tuple[str, str]:
+    key, _, value = override.partition("=")
+    return key, value
+
+
+def add_cells(
+    manifest: Manifest, planned: Sequence[Planned]
+) -> tuple[list[Cell], dict[int, tuple[dict[str, Any], dict[str, str]]]]:
+    """Freezes cells into a manifest, which is not saved yet; those that it has are left out.
+
+    Returns:
+        The new cells, and by their index what they run with.
+    """
+    present = {cell.config_hash for cell in manifest.cells}
+    added, configs = [], {}
+    for one in planned:
+        config = _shown_as_sweep(one, sweep=manifest.folder.name)
+        if (identity := config_hash(redact(config))) in present:
+            continue
+        cell = Cell(
+            index=len(manifest.cells),
+            overrides=list(one.overrides),
+            label=one.label,
+            name=str(one.checked.settings.name),
+            config_hash=identity,
+        )
+        manifest.freeze(cell, config, one.checked.choices)
+        configs[cell.index] = (config, one.checked.choices)
+        added.append(cell)
+    return added, configs
+
+
+def _shown_as_sweep(one: Planned, *, sweep: str) -> dict[str, Any]:
+    """The config with a logger that shows the cell in its sweep's group, where it can."""
+    logger = dict(one.checked.config.get("logger") or {})
+    shown = {"group": sweep, "name": one.label}
+    logger.update({k: v for k, v in shown.items() if k in logger and logger[k] is None})
+    return {**one.checked.config, "logger": logger}

@@ -1,0 +1,129 @@
+"""One cell in a process of its own: its config is frozen, and it ends when its driver dies."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganvas.engine.check import check_plain
+from ganvas.engine.checkpoint_files import checkpoint_path, read_checkpoint
+from ganvas.engine.notices import plain_notices
+from ganvas.engine.runs import read_checked
+from ganvas.engine.train import EXIT_FAILED, EXIT_REFUSED, Outcome, train_checked
+from ganvas.errors import GanvasError
+from ganvas.tracking import read_run_json
+
+GRACE_SECONDS = 30.0
+"""What a job has to write its checkpoint in once its driver is dead."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a cell's process must know.
+
+    Attributes:
+        config: resolved and frozen.
+        choices: of groups.
+        trust: trusted modules.
+        overrides: for the record.
+        folder: of the run; made where it is not there, gone on with where it is.
+        log: gets all that the process prints.
+        threads: of the CPU.
+        environment: of the process, its GPUs included.
+    """
+
+    config: dict[str, Any]
+    choices: dict[str, str]
+    trust: tuple[str, ...]
+    overrides: tuple[str, ...]
+    folder: Path
+    log: Path
+    threads: int
+    environment: dict[str, str]
+
+
+def resumable(folder: Path) -> bool:
+    """Whether a run can be gone on with: it has a record and a checkpoint that can be read."""
+    try:
+        read_run_json(folder)
+        read_checkpoint(checkpoint_path(folder, "last"))
+    except GanvasError:
+        return False
+    return True
+
+
+def train_job(job: Job) -> int:
+    """Train the cell, or go on with it, in this process; its exit code."""
+    torch.set_num_threads(job.threads)
+    try:
+        with plain_notices():
+            outcome = _train(job)
+    except GanvasError as error:
+        _say(str(error))
+        return EXIT_REFUSED
+    except Exception as error:
+        traceback.print_exc()
+        _say(f"{type(error).__name__}: {error}")
+        return EXIT_FAILED
+    if outcome.reason:
+        _say(outcome.reason)
+    return outcome.exit_code
+
+
+def _train(job: Job) -> Outcome:
+    if job.folder.is_dir():
+        checked = read_checked(job.folder, trust=job.trust)
+        return train_checked(checked, resume=job.folder)
+    checked = check_plain(job.config, choices=job.choices, trust=job.trust)
+    return train_checked(checked, overrides=job.overrides, folder=job.folder)
+
+
+def run_job(job: Job) -> None:
+    """The whole of a job's process, forked from the server."""
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(job.environment)
+    _redirect(job.log)
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+    code = train_job(job)
+    atexit._run_exitfuncs()  # W&B's service writes its last lines then; a fork would leave it out
+    sys.exit(code)
+
+
+def _redirect(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (1, 2):
+        os.dup2(fd, stream)
+    os.close(fd)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+
+def _end_with_driver() -> None:
+    """Asks this process to write its checkpoint and end, and sees to it."""
+    driver = parent_process()
+    assert driver is not None
+    wait([driver.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _say(text: str) -> None:
+    for line in text.splitlines():
+        sys.stderr.write(f"ganvas: {line}\n")
+    sys.stderr.flush()

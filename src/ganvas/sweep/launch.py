@@ -1,0 +1,135 @@
+"""What launchers call, and what `ganvas sweep` goes on with."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganvas.engine.settings import validate
+from ganvas.errors import RunError
+from ganvas.sweep.cells import Planned, add_cells, plan
+from ganvas.sweep.driver import Driver
+from ganvas.sweep.manifest import Cell, Manifest
+from ganvas.sweep.settings import LauncherSettings
+from ganvas.sweep.slots import Slots
+from ganvas.sweep.source import Listed
+from ganvas.sweep.voice import Voice
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
+    from omegaconf import DictConfig
+
+PLANNED: dict[tuple[str, ...], Planned] = {}
+"""Cells that the command line has checked, by their overrides: not composed a second time."""
+
+
+class SweepStopped(BaseException):
+    """A sweep was interrupted; Hydra must not go on with the next batch.
+
+    Args:
+        code: exit code.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def launch(
+    hydra: DictConfig, settings: dict[str, Any], jobs: Sequence[Sequence[str]], *, first: int
+) -> list[JobReturn]:
+    """Run the jobs of one batch in the sweep's folder, to the end.
+
+    Args:
+        hydra: Hydra's own node.
+        settings: of the launcher.
+        jobs: overrides of each.
+        first: index of the first one; cells before it are of earlier batches.
+
+    Raises:
+        SweepStopped: after a signal.
+        GanvasError: if nothing could be begun.
+    """
+    from hydra.core.utils import JobReturn, JobStatus
+
+    folder = Path(str(hydra.sweep.dir)).absolute()
+    sources = hydra.runtime.config_sources
+    search = [s.path for s in sources if s.schema == "file" and s.provider != "main"]
+    missing = [job for job in jobs if tuple(job) not in PLANNED]
+    PLANNED.update({one.overrides: one for one in plan(missing, search=search)} if missing else {})
+    planned = [PLANNED[tuple(job)] for job in jobs]
+    launcher = validate(LauncherSettings, settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    if first:
+        manifest = Manifest.load(folder)
+    else:
+        manifest = Manifest.create(
+            folder,
+            command=_command(),
+            overrides=list(hydra.overrides.task),
+            launcher=launcher.model_dump(),
+        )
+    code = run_cells(manifest, launcher, planned=planned)
+    if code > 1:
+        raise SweepStopped(code)
+    return [JobReturn(overrides=list(job), status=JobStatus.COMPLETED) for job in jobs]
+
+
+def _command() -> str:
+    """What was typed, without the folder that was added to it."""
+    typed = [a for a in sys.argv[1:] if not a.startswith('hydra.sweep.dir="')]
+    return shlex.join(["ganvas", "train", *typed])
+
+
+def run_cells(
+    manifest: Manifest,
+    settings: LauncherSettings,
+    *,
+    planned: Sequence[Planned] = (),
+    cells: Sequence[Cell] = (),
+    trust: tuple[str, ...] = (),
+) -> int:
+    """Run new cells and some that the manifest has already, to the end; the exit code.
+
+    Args:
+        manifest: of the sweep; held while its cells run.
+        settings: of the launcher.
+        planned: new cells.
+        cells: of the manifest.
+        trust: trusted modules, besides those of the new cells.
+
+    Raises:
+        RunError: another process runs the sweep.
+        OSError: `sweep.json` can't be written.
+    """
+    with manifest.held():
+        added, configs = add_cells(manifest, planned)
+        trust = (*trust, *(module for one in planned for module in one.checked.trust))
+        driver = Driver(
+            manifest,
+            settings,
+            slots=machine_slots(settings),
+            source=Listed([*cells, *added]),
+            reporter=Voice(manifest),
+            configs=configs,
+            trust=tuple(dict.fromkeys(trust)),
+        )
+        try:
+            manifest.save()
+            return driver.run()
+        except OSError as error:
+            raise RunError(
+                f"{manifest.folder}: the sweep's state can't be written ({error.strerror}); make "
+                "room, then go on with `ganvas sweep resume`"
+            ) from error
+
+
+def machine_slots(settings: LauncherSettings) -> Slots:
+    """Room for jobs on this machine."""
+    import torch
+
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return Slots(settings.n_jobs, num_gpus=num_gpus, num_threads=torch.get_num_threads())

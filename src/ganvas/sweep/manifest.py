@@ -1,0 +1,239 @@
+"""`sweep.json`: every cell of a sweep, what was asked of it and what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, final
+
+import yaml
+
+from ganvas.errors import RunError
+from ganvas.tracking import config_hash, holder, read_run_json, redact, redact_text
+from ganvas.tracking.files import write_json, write_yaml
+from ganvas.tracking.lock import RunLock
+from ganvas.tracking.redact import REDACTED
+
+FORMAT_VERSION = 1
+SWEEP_FILE = "sweep.json"
+CELLS = "cells"
+
+State = Literal["queued", "running", "done", "failed", "interrupted"]
+
+
+@dataclass
+class Attempt:
+    """One process that trained a cell, or went on with it.
+
+    Attributes:
+        run: folder of its run, relative to the sweep's; chosen before the process begins.
+        started: time of day, UTC.
+        finished: likewise; None while it runs, or where its driver was killed.
+        threads: CPU threads it was given.
+        gpus: indices of its GPUs; None where it was given none.
+        exit_code: of the process, negative for a signal.
+        job: id of a cluster's job.
+    """
+
+    run: str
+    started: str
+    threads: int
+    gpus: list[int] | None = None
+    finished: str | None = None
+    exit_code: int | None = None
+    job: str | None = None
+
+
+@dataclass
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        index: in the sweep, from 0.
+        overrides: as one would type them.
+        label: those that tell it from the other cells.
+        name: of its run.
+        config_hash: see `tracking.config_hash`.
+        state: "queued", "running", "done", "failed" or "interrupted".
+        reason: one line, where it is not simply done.
+        seconds: of all attempts.
+        attempts: in order.
+    """
+
+    index: int
+    overrides: list[str]
+    label: str
+    name: str
+    config_hash: str
+    state: State = "queued"
+    reason: str | None = None
+    seconds: float = 0.0
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def run(self) -> str | None:
+        """Folder of the last attempt's run, relative to the sweep's."""
+        return self.attempts[-1].run if self.attempts else None
+
+
+@final
+class Manifest:
+    """A sweep's folder and its `sweep.json`, which is rewritten in one step at each change.
+
+    Args:
+        folder: of the sweep, absolute.
+        content: of `sweep.json` less the cells.
+        cells: in order of their index.
+    """
+
+    def __init__(self, folder: Path, content: dict[str, Any], cells: list[Cell]) -> None:
+        self.folder = folder
+        self.content = content
+        self.cells = cells
+
+    @classmethod
+    def create(
+        cls, folder: Path, *, command: str, overrides: Sequence[str], launcher: dict[str, Any]
+    ) -> Manifest:
+        """A new sweep, not yet written.
+
+        Raises:
+            RunError: there is a sweep in that folder.
+        """
+        if (folder / SWEEP_FILE).exists():
+            raise RunError(
+                f"{folder} holds a sweep already; go on with it by `ganvas sweep resume`, add to "
+                "it by `ganvas sweep add`, or choose another hydra.sweep.dir"
+            )
+        content = {
+            "format_version": FORMAT_VERSION,
+            "name": folder.name,
+            "created": now(),
+            "command": redact_text(command),
+            "overrides": [redact_text(text) for text in overrides],
+            "launcher": launcher,
+        }
+        return cls(folder.absolute(), content, [])
+
+    @classmethod
+    def load(cls, folder: Path) -> Manifest:
+        """A sweep from its folder, as it was last written.
+
+        Raises:
+            RunError: there is none, it is damaged, or a later version wrote it.
+        """
+        file = folder / SWEEP_FILE
+        try:
+            content = json.loads(file.read_bytes())
+            cells = [_cell(stored) for stored in content.pop("cells")]
+            version = int(content["format_version"])
+        except FileNotFoundError:
+            raise RunError(
+                f"{folder} is no sweep's folder: it has no {SWEEP_FILE}; give a folder like "
+                "runs/sweeps/<name>-<id>"
+            ) from None
+        except OSError as error:
+            raise RunError(f"{file} can't be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{file} is damaged ({error}); restore the file") from error
+        if version > FORMAT_VERSION:
+            raise RunError(f"{file} has format_version {version}; upgrade ganvas")
+        return cls(folder.absolute(), content, cells)
+
+    def save(self) -> None:
+        """Writes `sweep.json`.
+
+        Raises:
+            OSError: it could not be written; the old file stands.
+        """
+        cells = [{**asdict(cell), "run": cell.run} for cell in self.cells]
+        write_json(self.folder / SWEEP_FILE, {**self.content, "cells": cells})
+
+    def freeze(self, cell: Cell, config: dict[str, Any], choices: dict[str, str]) -> None:
+        """Adds a cell and writes the config that it will run with; `save` makes it known."""
+        file = self.folder / CELLS / f"{cell.index:04d}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_yaml(file, {"choices": choices, "config": redact(config)})
+        self.cells.append(cell)
+
+    def frozen(self, cell: Cell) -> tuple[dict[str, Any], dict[str, str]]:
+        """The config that a cell was frozen with, and its choices of groups.
+
+        Raises:
+            RunError: the file is missing, was changed, or a secret was left out of it.
+        """
+        file = self.folder / CELLS / f"{cell.index:04d}.yaml"
+        try:
+            stored = yaml.safe_load(file.read_text(encoding="utf-8"))
+            config, choices = stored["config"], stored["choices"]
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+            raise RunError(f"{file} can't be read ({type(error).__name__}); restore it") from error
+        if REDACTED in json.dumps(config):
+            raise RunError(f"{file} lacks a secret, which is never written down; train it anew")
+        if config_hash(config) != cell.config_hash:
+            raise RunError(f"{file} was changed: its hash is not that of {SWEEP_FILE}; restore it")
+        return config, choices
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other drivers out while this one runs.
+
+        Raises:
+            RunError: another process runs the sweep.
+        """
+        lock = RunLock(self.folder)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def settle(self) -> None:
+        """Finds out what became of cells whose driver was killed; nobody may run the sweep.
+
+        Raises:
+            RunError: a job of that driver is still ending.
+        """
+        for cell in self.cells:
+            if cell.state == "running":
+                cell.state, cell.reason = self.outcome(cell)
+                if cell.state == "running":
+                    raise RunError(
+                        f"cell {cell.index} ({cell.run}) is still in use by process "
+                        f"{holder(self.folder / str(cell.run))}; wait for it to end, or stop it"
+                    )
+
+    def outcome(self, cell: Cell) -> tuple[State, str | None]:
+        """What the record of a cell's run says of it."""
+        folder = self.folder / str(cell.run)
+        try:
+            record = read_run_json(folder)
+        except RunError:
+            return "interrupted", "its process was killed before it began"
+        if record["status"] == "running":
+            if holder(folder) is not None:
+                return "running", None
+            return "interrupted", "its process was killed"
+        states: dict[str, State] = {"finished": "done", "failed": "failed"}
+        return states.get(record["status"], "interrupted"), record.get("reason")
+
+    def counts(self) -> dict[State, int]:
+        """Number of cells by state, states without cells left out."""
+        found: dict[State, int] = {}
+        for cell in self.cells:
+            found[cell.state] = found.get(cell.state, 0) + 1
+        return found
+
+
+def _cell(stored: dict[str, Any]) -> Cell:
+    known = Cell.__dataclass_fields__
+    attempts = [Attempt(**attempt) for attempt in stored.get("attempts", [])]
+    return Cell(**{k: v for k, v in stored.items() if k in known} | {"attempts": attempts})
+
+
+def now() -> str:
+    """Time of day in UTC, to a second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,41 @@
+"""What a sweep's driver prints: a line for each cell that begins or ends."""
+
+from __future__ import annotations
+
+from typing import final
+
+from rich.console import Console
+
+from ganvas.sweep.manifest import Cell, Manifest
+
+
+@final
+class Voice:
+    """See `source.Reporter`.
+
+    Args:
+        manifest: of the sweep.
+        console: where lines go; None for standard output.
+    """
+
+    def __init__(self, manifest: Manifest, console: Console | None = None) -> None:
+        self._manifest = manifest
+        self._console = console or Console()
+
+    def started(self, cell: Cell, *, resumed: bool) -> None:
+        """See `source.Reporter.started`."""
+        verb = "goes on from its checkpoint" if resumed else "begins"
+        self._print(f"cell {cell.index} {verb}: {cell.label}")
+
+    def ended(self, cell: Cell) -> None:
+        """See `source.Reporter.ended`."""
+        counts = self._manifest.counts()
+        reason = f" ({cell.reason})" if cell.reason else ""
+        state = "is tried again" if cell.state == "queued" else cell.state
+        self._print(
+            f"cell {cell.index} {state}{reason} after {cell.seconds:.1f} s  "
+            f"[{counts.get('done', 0)} of {len(self._manifest.cells)} done]: {cell.label}"
+        )
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)

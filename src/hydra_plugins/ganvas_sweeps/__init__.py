@@ -1,0 +1,1 @@
+"""Hydra's doors to `ganvas.sweep`: launchers and a sweeper, without heavy imports."""
