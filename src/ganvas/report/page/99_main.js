@@ -1,2 +1,23 @@
 // Starts the page.
-document.documentElement.dataset.ready = "1";
+
+function render(data) {
+  take(data);
+  changed("data");
+  const root = document.documentElement.dataset;
+  root.ready = String(Number(root.ready ?? 0) + 1);
+}
+
+function start() {
+  readHash();
+  const starts = [() => view(["filter"], applyFilter),
+    () => view(["filter", "metric", "chosen"], pickGroups), startHeader, startSheet, startRuns,
+    startGroups, startDiff, startCurves, startParallel, startTradeoffs, startPictures,
+    startSearch, () => view([], drawLive), () => view([], drawNav)];
+  starts.forEach((one) => one());
+  matchMedia("(prefers-color-scheme: dark)").onchange = () => changed("theme");
+  const data = JSON.parse($("#data").textContent);
+  if (data) render(data);
+  if (!data || data.live) poll();
+}
+
+start();

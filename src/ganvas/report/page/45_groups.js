@@ -1,0 +1,72 @@
+// Runs that differ by their seed only, as one line: mean ± standard error.
+
+const groupSort = { key: "", down: false, page: 0 };
+
+function groupValue(group, metric, best) {
+  const { n, mean, error, mixed } = summary(group, metric);
+  if (mixed) return el("em", { title: "its runs were measured under different protocols" },
+    "protocols differ");
+  if (!n) return MISSING;
+  const text = error === null ? figure(mean) : plusMinus(mean, error);
+  const isBest = best.id === group.id;
+  return el("span", { className: isBest ? "best" : "", title: `n = ${n}` },
+    isBest ? el("span", { className: "star", title: "best mean" }, "best ") : null, text,
+    n === 1 ? el("small", {}, " n = 1") : null,
+    n > 1 && n !== group.members.length ? el("small", {}, ` n = ${n}`) : null);
+}
+
+function groupColumns() {
+  const best = new Map(shownMetrics().map((name) => [name, bestGroup(page.left, name)]));
+  const average = (read) => (group) => {
+    const { n, mean } = moments(group.members.map(read).filter(Number.isFinite));
+    return n ? mean : undefined;
+  };
+  const [seconds, mib] = [average((run) => run.seconds), average(peak)];
+  return [
+    { key: "choose", head: "", className: "choose", cell: groupBox },
+    { key: "label", name: "Group", left: true, header: true, get: (group) => group.label,
+      cell: (group) => el("span", { className: "name" }, swatch(group.id),
+        el("span", {}, group.label || "all runs")) },
+    { key: "n", name: "n", title: "runs of the group", get: (group) => group.members.length,
+      cell: countCell },
+    ...shownMetrics().map((name) => ({ key: `metric ${name}`, name,
+      className: name === state.metric ? "lead" : "", get: (group) => summary(group, name).mean,
+      cell: (group) => groupValue(group, name, best.get(name)) })),
+    { key: "seconds", name: "Time", title: "mean seconds of a run", get: seconds,
+      cell: (group) => duration(seconds(group) ?? NaN) },
+    { key: "memory", name: "Memory", title: "mean peak memory of a run", get: mib,
+      cell: (group) => memory(mib(group) ?? NaN) },
+  ];
+}
+
+/** "3", or "2 of 3" where a run did not finish. */
+function countCell(group) {
+  const done = group.members.filter((run) => run.status === "finished").length;
+  const all = group.members.length;
+  return done === all ? String(all) : el("span", { title: "finished of all" }, `${done} of ${all}`);
+}
+
+function groupBox(group) {
+  const ids = group.members.map((run) => run.id);
+  const inside = ids.filter((id) => state.chosen.has(id)).length;
+  const box = el("input", { type: "checkbox", checked: inside === ids.length,
+    indeterminate: inside > 0 && inside < ids.length, "aria-label": `choose ${group.label}`,
+    "data-focus": `choose group ${group.id}` });
+  box.onchange = () => choose(ids, box.checked);
+  return box;
+}
+
+function drawGroups() {
+  const metric = state.metric;
+  const { why } = bestGroup(page.left, metric);
+  $("#groups-note").textContent = `Same config but for the seed: mean ± standard error over the `
+    + `finished runs. ${why && metric ? `No group is marked best by ${metric}: ${why}.`
+      : "The best mean is marked; whether it is better is for the errors to say."}`;
+  grid($("#group-table"), { columns: groupColumns(), rows: page.left, sort: groupSort,
+    pager: $("#group-pager"), again: () => changed("groups-order"),
+    mark: (line, group) => line.classList.toggle("chosen",
+      group.members.every((run) => state.chosen.has(run.id))) });
+}
+
+const startGroups = () => view(["filter", "metric", "columns", "chosen", "groups-order"],
+  drawGroups);
