@@ -29,6 +29,9 @@ ganvas: config-driven experiments with autoencoders, VAEs and GANs
   ganvas evaluate RUN [split=test checkpoint=best prior=gmm]
   ganvas latent RUN tool=NAME [images=[0,7,cat.png] seed=0 log=true]
                                         a picture, e.g. of codes between two images
+  ganvas report PATH… [out=report.html title=TEXT]
+                                        runs side by side in one file that needs no network
+  ganvas dashboard DIR [port=8765]      the same page while runs go on
   ganvas classifier [dataset=mnist]     train the classifier that serves as features
   ganvas list models|datasets|losses|penalties|networks|likelihoods|tools|experiments|…
   ganvas version
@@ -50,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "sample": _sample,
         "evaluate": _evaluate,
         "latent": _latent,
+        "report": _report,
+        "dashboard": _dashboard,
         "classifier": _classifier,
         "list": _list,
         "version": _version,
@@ -175,6 +180,18 @@ def _latent(arguments: list[str]) -> int:
     for file in filter(None, (made.path, made.animation)):
         print(file)
     return EXIT_OK
+
+
+def _report(arguments: list[str]) -> int:
+    from ganvas.cli.report import report
+
+    return report(arguments)
+
+
+def _dashboard(arguments: list[str]) -> int:
+    from ganvas.cli.report import dashboard
+
+    return dashboard(arguments)
 
 
 def _classifier(arguments: list[str]) -> int:
