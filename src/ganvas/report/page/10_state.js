@@ -2,7 +2,7 @@
 
 const page = { data: null, runs: new Map(), groups: new Map(), metrics: new Map() };
 const state = {
-  metric: "", which: "final", sort: "", down: false, filter: "", statuses: new Set(),
+  metric: "", which: "best", sort: "", down: false, filter: "", statuses: new Set(),
   chosen: new Set(), x: "step", lines: "se", logX: false, curve: "", page: 0,
 };
 
@@ -55,7 +55,7 @@ function readHash() {
 
 function writeHash() {
   const kept = new URLSearchParams();
-  const plain = { metric: page.data.metrics[0]?.name, which: "final", x: "step", lines: "se" };
+  const plain = { metric: page.data.metrics[0]?.name, which: "best", x: "step", lines: "se" };
   for (const key of KEPT) if (state[key] && state[key] !== plain[key]) kept.set(key, state[key]);
   if (state.down) kept.set("down", "1");
   for (const status of state.statuses) kept.append("status", status);

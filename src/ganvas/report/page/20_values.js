@@ -6,8 +6,21 @@ function number(value) {
   return value === "inf" ? Infinity : value === "-inf" ? -Infinity : NaN;
 }
 
+/** With which weights a run's value is shown: with the best ones, or the last where none were
+ *  selected; or always with the last. The rule of `ganvas compare`. */
+function weights(run, metric) {
+  const value = get(run.values, metric);
+  return state.which === "best" && (value?.best ?? null) !== null ? "best" : "final";
+}
+
 /** A run's value of a metric as stored; undefined where it has none. */
-const stored = (run, metric) => get(get(run.values, metric), state.which) ?? undefined;
+const stored = (run, metric) => get(get(run.values, metric), weights(run, metric)) ?? undefined;
+
+/** What must be equal for two values to be compared, as a short hash; "" where it is unknown. */
+function protocolOf(run, metric) {
+  const protocol = get(run.protocols, metric) ?? "";
+  return typeof protocol === "string" ? protocol : get(protocol, weights(run, metric)) ?? "";
+}
 
 const PEAKS = ["gpu", "process"];
 const peak = (run) => PEAKS.map((kind) => run.peak_mib?.[kind]).find(Number.isFinite);
@@ -35,31 +48,48 @@ function moments(numbers) {
   return { n, mean, error: n < 2 ? null : Math.sqrt(squares / (n - 1) / n) };
 }
 
-/** One metric of a group: over its finished runs that have it.
- *  `protocols` are those it was measured under; a mean exists for one protocol only. */
+/** One metric of a group over its finished runs. The unit is the seed: runs of one seed are
+ *  averaged first. Values by different protocols are `mixed`, and have no mean. */
 function summary(group, metric) {
   const runs = group.members.filter((run) => run.status === "finished"
     && stored(run, metric) !== undefined);
-  const protocols = new Set(runs.map((run) => get(run.protocols, metric) ?? ""));
-  const numbers = runs.map((run) => number(stored(run, metric)));
+  const protocols = new Set(runs.map((run) => protocolOf(run, metric)));
+  const seeds = new Map();
+  for (const run of runs) {
+    const seed = run.seed ?? run.id;
+    seeds.set(seed, [...(seeds.get(seed) ?? []), number(stored(run, metric))]);
+  }
+  const means = [...seeds.values()].map((numbers) => moments(numbers).mean);
   const mixed = protocols.size > 1;
-  return { ...(mixed ? { n: numbers.length, mean: NaN, error: null } : moments(numbers)),
-    protocols, mixed };
+  return { protocols, mixed, ...(mixed ? { n: means.length, mean: NaN, error: null }
+    : moments(means)) };
 }
 
-/** Which group is best by a metric, or why none is: one seed proves nothing, nor does a value
- *  under another protocol. */
-function bestGroup(groups, metric) {
+const SURE = 2; // standard errors of a difference
+
+/** The best groups by a metric (`ids`), or why none is marked: one seed proves nothing, nor does
+ *  a value under another protocol. NaN and infinities are never best. */
+function ranking(groups, metric) {
   const higher = page.metrics.get(metric)?.higher ?? null;
-  const found = groups.map((group) => ({ group, ...summary(group, metric) }))
-    .filter((entry) => entry.n > 0);
+  const found = groups.map((group) => ({ id: group.id, ...summary(group, metric) }));
   const protocols = new Set(found.flatMap((entry) => [...entry.protocols]));
-  const none = (why) => ({ id: null, why });
-  if (higher === null) return none("the metric has no better direction");
-  if (found.length < 2) return none("there is nothing to compare with");
+  const rivals = found.filter((entry) => Number.isFinite(entry.mean));
+  const none = (note) => ({ ids: new Set(), note: `No group is marked best by ${metric}: ${note}.` });
   if (protocols.size > 1) return none("it was measured under different protocols");
-  if (found.some((entry) => entry.n < 2)) return none("some groups have one seed only");
-  if (found.some((entry) => !Number.isFinite(entry.mean))) return none("a value is not finite");
-  found.sort((a, b) => order(a.mean, b.mean, higher));
-  return { id: found[0].group.id, why: null };
+  if (rivals.length < 2) return none("fewer than two groups have a finite mean");
+  if (higher === null) return none("neither higher nor lower is better");
+  const few = rivals.filter((entry) => entry.n < 2).length;
+  if (few) return none(`${plural(few, "group")} of ${rivals.length} with one seed only`);
+  const top = Math[higher ? "max" : "min"](...rivals.map((entry) => entry.mean));
+  const best = rivals.filter((entry) => entry.mean === top);
+  return { ids: new Set(best.map((entry) => entry.id)), note: doubt(rivals, best, metric) };
+}
+
+/** Where the lead of the best group is within what seeds make of it. */
+function doubt(rivals, [first, ...ties], metric) {
+  const near = rivals.filter((one) => one !== first && Math.abs(one.mean - first.mean)
+    <= SURE * Math.hypot(one.error, first.error)).length;
+  if (ties.length || !near) return `The best mean of ${metric} is marked.`;
+  return `The best mean of ${metric} is marked, but ${near === 1 ? "another group is"
+    : `${near} other groups are`} within two standard errors of it.`;
 }

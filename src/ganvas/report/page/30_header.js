@@ -8,10 +8,12 @@ function drawHeader() {
   const counts = countStatuses().map(([status, n]) => `${n} ${status}`);
   $("#summary").textContent = [plural(data.runs.length, "run"), ...counts,
     `made ${moment(data.made)}`, `ganvas ${data.version}`].join(" · ");
+  $("#notes").textContent = (data.notes ?? []).join(" ");
   const problems = $("#problems");
   problems.hidden = !data.problems.length;
   $("summary", problems).textContent = plural(data.problems.length, "problem");
   $("ul", problems).replaceChildren(...data.problems.map((text) => el("li", {}, text)));
+  $("#notes").replaceChildren(...(data.notes ?? []).map((text) => el("li", {}, text)));
 }
 
 function drawMetricChoice() {

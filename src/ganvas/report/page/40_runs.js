@@ -2,7 +2,7 @@
 
 const columnsShown = { metrics: null, keys: null };
 const FIRST_METRICS = 4;
-const FIRST_KEYS = 8;
+const FIRST_KEYS = 6;
 
 /** The columns that are on: the first ones, until the reader says otherwise; the metric always. */
 function shownMetrics() {
@@ -11,9 +11,13 @@ function shownMetrics() {
   return names.filter((name) => name === state.metric || on.has(name));
 }
 
-const shownKeys = () => columnsShown.keys
-  ? page.data.keys.filter((key) => columnsShown.keys.has(key))
-  : page.data.keys.slice(0, FIRST_KEYS);
+/** At first the keys that labels name: the others differ along with them. */
+function shownKeys() {
+  const { keys, runs } = page.data;
+  if (columnsShown.keys) return keys.filter((key) => columnsShown.keys.has(key));
+  const named = keys.filter((key) => runs.some((run) => ` ${run.label}`.includes(` ${key}=`)));
+  return named.length ? named : keys.slice(0, FIRST_KEYS);
+}
 
 function chooseBox(run) {
   const box = el("input", { type: "checkbox", checked: state.chosen.has(run.id),

@@ -8,15 +8,15 @@ function groupValue(group, metric, best) {
     "protocols differ");
   if (!n) return MISSING;
   const text = error === null ? figure(mean) : plusMinus(mean, error);
-  const isBest = best.id === group.id;
+  const isBest = best.ids.has(group.id);
+  const done = finished(group).length;
   return el("span", { className: isBest ? "best" : "", title: `n = ${n}` },
     isBest ? el("span", { className: "star", title: "best mean" }, "best ") : null, text,
-    n === 1 ? el("small", {}, " n = 1") : null,
-    n > 1 && n !== group.members.length ? el("small", {}, ` n = ${n}`) : null);
+    n === done ? null : el("small", { className: "aside" }, `n = ${n}`));
 }
 
 function groupColumns() {
-  const best = new Map(shownMetrics().map((name) => [name, bestGroup(page.left, name)]));
+  const best = new Map(shownMetrics().map((name) => [name, ranking(page.left, name)]));
   const average = (read) => (group) => {
     const { n, mean } = moments(group.members.map(read).filter(Number.isFinite));
     return n ? mean : undefined;
@@ -24,9 +24,7 @@ function groupColumns() {
   const [seconds, mib] = [average((run) => run.seconds), average(peak)];
   return [
     { key: "choose", head: "", className: "choose", cell: groupBox },
-    { key: "label", name: "Group", left: true, header: true, get: (group) => group.label,
-      cell: (group) => el("span", { className: "name" }, swatch(group.id),
-        el("span", {}, group.label || "all runs")) },
+    ...groupKeys(),
     { key: "n", name: "n", title: "runs of the group", get: (group) => group.members.length,
       cell: countCell },
     ...shownMetrics().map((name) => ({ key: `metric ${name}`, name,
@@ -39,9 +37,26 @@ function groupColumns() {
   ];
 }
 
+const finished = (group) => group.members.filter((run) => run.status === "finished");
+
+/** A column for each key that tells the groups apart; the first one names the row. */
+function groupKeys() {
+  const keys = shownKeys().filter((key) => key !== "seed");
+  const named = (group, text) => el("span", { className: "name", title: group.label },
+    swatch(group.id), text);
+  if (!keys.length) {
+    return [{ key: "label", name: "Group", left: true, header: true, get: (group) => group.label,
+      cell: (group) => named(group, group.label || "all runs") }];
+  }
+  const read = (key) => (group) => setting(group.members[0], key);
+  return keys.map((key, i) => ({ key: `config ${key}`, name: key, header: i === 0, get: read(key),
+    left: i === 0 || typeof settingOf(key) === "string",
+    cell: i ? null : (group) => named(group, show(read(key)(group))) }));
+}
+
 /** "3", or "2 of 3" where a run did not finish. */
 function countCell(group) {
-  const done = group.members.filter((run) => run.status === "finished").length;
+  const done = finished(group).length;
   const all = group.members.length;
   return done === all ? String(all) : el("span", { title: "finished of all" }, `${done} of ${all}`);
 }
@@ -57,11 +72,8 @@ function groupBox(group) {
 }
 
 function drawGroups() {
-  const metric = state.metric;
-  const { why } = bestGroup(page.left, metric);
-  $("#groups-note").textContent = `Same config but for the seed: mean ± standard error over the `
-    + `finished runs. ${why && metric ? `No group is marked best by ${metric}: ${why}.`
-      : "The best mean is marked; whether it is better is for the errors to say."}`;
+  $("#groups-note").textContent = "Same config but for the seed: mean ± standard error over the "
+    + `seeds that finished. ${state.metric ? ranking(page.left, state.metric).note : ""}`;
   grid($("#group-table"), { columns: groupColumns(), rows: page.left, sort: groupSort,
     pager: $("#group-pager"), again: () => changed("groups-order"),
     mark: (line, group) => line.classList.toggle("chosen",

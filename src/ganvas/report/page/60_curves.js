@@ -101,12 +101,20 @@ function drawCurves() {
     ? ` ${plural(hidden, "group")} not drawn: figures show ${why}, and those of chosen runs.` : "");
 }
 
+/** Of a group's label what tells it from the other groups drawn. */
+function shortLabel(group) {
+  const told = shownKeys().filter((key) => key !== "seed" && new Set(page.picked.map((one) =>
+    show(setting(one.members[0], key)))).size > 1);
+  const text = told.map((key) => `${key}=${show(setting(group.members[0], key))}`).join(" ");
+  return text || group.label || "all runs";
+}
+
 function drawLegend() {
   $("#legend").replaceChildren(...page.picked.map((group) => {
     const off = hiddenGroups.has(group.id);
     const button = el("button", { type: "button", "aria-pressed": String(!off),
-      title: "show or hide its curves", "data-focus": `legend ${group.id}` },
-    swatch(group.id), group.label || "all runs");
+      title: `${group.label}: show or hide its curves`, "data-focus": `legend ${group.id}` },
+    swatch(group.id), shortLabel(group));
     button.onclick = () => {
       if (!hiddenGroups.delete(group.id)) hiddenGroups.add(group.id);
       changed("curves");

@@ -4,6 +4,7 @@
 const TALL = 330;
 const EDGE = { top: 34, bottom: 22, left: 24, right: 96 };
 const MOST_TICKS = 14;
+const FEW = 8; // different numbers that get a tick each
 const SVG = "http://www.w3.org/2000/svg";
 
 function svg(tag, attributes = {}, ...children) {
@@ -29,8 +30,9 @@ function numberScale(name, read, values) {
   const place = (value) => (high === low ? 0.5 : (to(value) - to(low)) / span);
   const back = (at) => (log ? Math.exp : (value) => value)(to(low) + at * span);
   const distinct = [...new Set(values)];
-  const ticks = distinct.length <= 6 ? distinct : [0, 0.25, 0.5, 0.75, 1].map(back);
-  return { name, read, back, log, ticks: ticks.map((value) => [place(value), figure(value)]),
+  const few = distinct.length <= FEW;
+  const ticks = few ? distinct.sort((a, b) => a - b) : [0, 0.25, 0.5, 0.75, 1].map(back);
+  return { name, read, back, few, ticks: ticks.map((value) => [place(value), figure(value)]),
     at: (run) => (Number.isFinite(number(read(run))) ? place(number(read(run))) : null) };
 }
 
@@ -39,13 +41,13 @@ function wordScale(name, read, values) {
   const places = new Map(distinct.map((value, i) => [value,
     distinct.length === 1 ? 0.5 : 1 - i / (distinct.length - 1)]));
   const stride = Math.ceil(distinct.length / MOST_TICKS);
-  return { name, read, words: true,
+  return { name, read, words: true, few: true,
     ticks: distinct.filter((_, i) => i % stride === 0).map((value) => [places.get(value), value]),
     at: (run) => places.get(show(read(run))) ?? null };
 }
 
 function drawParallel() {
-  const keys = page.data.keys.filter((key) => key !== "seed"
+  const keys = shownKeys().filter((key) => key !== "seed"
     && new Set(page.rows.map((run) => show(setting(run, key)))).size > 1);
   const box = $("#parallel-plot");
   $("#parallel").classList.toggle("bare", !keys.length || !state.metric);
@@ -54,34 +56,47 @@ function drawParallel() {
     return box.replaceChildren();
   }
   const axes = keys.map((key) => scale(key, (run) => setting(run, key)));
-  axes.push({ ...scale(state.metric, (run) => stored(run, state.metric)), lead: true });
-  $("#parallel-note").textContent = `One line per run, coloured by ${state.metric} `
-    + `(${which()}). Drag along an axis, or click a word on it, to filter; click a line for the `
+  axes.push({ ...scale(state.metric, (run) => stored(run, state.metric)), lead: true, few: false });
+  $("#parallel-note").textContent = `One line per run; the stronger its colour, the `
+    + `${tone()} its ${state.metric} (${which()}). Drag along an axis, or click a word on it, to filter; click a line for the `
     + "run. Grey, dashed: no value.";
   return box.replaceChildren(parallelFigure(axes, box.parentElement.clientWidth));
 }
 
-const which = () => (state.which === "final" ? "last weights" : "best");
+const tone = () => ((page.metrics.get(state.metric)?.higher ?? null) === null ? "higher"
+  : "better");
+const which = () => (state.which === "final" ? "last weights" : "best weights");
+
+/** From 0 (worst) to 1 (best) where the metric has a direction, else from low to high. */
+function merit(lead, run) {
+  const at = lead.at(run);
+  return at !== null && page.metrics.get(state.metric)?.higher === false ? 1 - at : at;
+}
+
+/** Lines of runs that share a word or one of few numbers stand a little apart on that axis. */
+function apart(one, place, count) {
+  const room = (TALL - EDGE.top - EDGE.bottom) / Math.max(1, one.ticks.length - 1);
+  return one.few ? (0.5 - place / Math.max(1, count - 1)) * Math.min(30, 0.4 * room, count * 3) : 0;
+}
 
 function parallelFigure(axes, room) {
   const wide = Math.max(room - 2, EDGE.left + EDGE.right + (axes.length - 1) * 120);
   const x = axes.map((_, i) => EDGE.left + i * (wide - EDGE.left - EDGE.right)
     / (axes.length - 1));
   const y = (at) => (at === null ? TALL - 8
-    : EDGE.top + (1 - at) * (TALL - EDGE.top - EDGE.bottom - 14));
-  const figureNode = svg("svg", { width: wide, height: TALL, role: "img",
-    "aria-label": `Parallel coordinates of ${plural(page.rows.length, "run")} over `
-      + axes.map((one) => one.name).join(", ") });
+    : EDGE.top + (1 - at) * (TALL - EDGE.top - EDGE.bottom - 24));
   const lead = axes.at(-1);
-  const lines = page.rows.map((run) => [lead.at(run), run])
-    .sort((a, b) => (a[0] ?? -1) - (b[0] ?? -1));
-  figureNode.append(svg("g", { class: page.rows.length > 100 ? "lines many" : "lines" },
-    ...lines.map(([at, run]) => parallelLine(run, at, axes.map((one, i) => [x[i], y(one.at(run))]))
-    )), ...axes.map((one, i) => parallelAxis(one, x[i], y)));
-  return figureNode;
+  const runs = page.rows.map((run) => [merit(lead, run) ?? -1, run]).sort((a, b) => a[0] - b[0]);
+  const lines = runs.map(([good, run], place) => parallelLine(run, good, axes.map((one, i) =>
+    [x[i], y(one.at(run)) + apart(one, place, runs.length)])));
+  return svg("svg", { width: wide, height: TALL, role: "img",
+    "aria-label": `Parallel coordinates of ${plural(page.rows.length, "run")} over `
+      + axes.map((one) => one.name).join(", ") },
+  svg("g", { class: runs.length > 100 ? "lines many" : "lines" }, ...lines),
+  ...axes.map((one, i) => parallelAxis(one, x[i], y)));
 }
 
-function parallelLine(run, at, points) {
+function parallelLine(run, good, points) {
   const [first, ...rest] = points;
   let [px, py] = first;
   const path = rest.map(([x, y]) => {
@@ -91,9 +106,10 @@ function parallelLine(run, at, points) {
     return piece;
   });
   const line = svg("path", { d: `M${first[0]},${first[1]}${path.join("")}`, "data-run": run.id,
-    class: state.chosen.has(run.id) ? "chosen" : at === null ? "missing" : "" });
-  if (at !== null) {
-    line.style.stroke = `color-mix(in oklab, var(--high) ${Math.round(at * 100)}%, var(--low))`;
+    class: state.chosen.has(run.id) ? "chosen" : good < 0 ? "missing" : "" });
+  if (good >= 0) {
+    line.style.stroke = `color-mix(in oklab, var(--high) ${Math.round(good * 100)}%, var(--low))`;
+    line.style.opacity = 0.25 + 0.75 * good * good;
   }
   line.append(svg("title", {}, `${run.label}\n${state.metric} `
     + show(stored(run, state.metric))));
@@ -103,15 +119,19 @@ function parallelLine(run, at, points) {
 
 function parallelAxis(one, x, y) {
   const title = svg("text", { x: one.lead ? x + 8 : x, y: 14, class: "title",
-    "text-anchor": x < 40 ? "start" : one.lead ? "middle" : "middle" }, short(one.name, 22));
+    "text-anchor": x < 40 ? "start" : "middle" }, short(one.name, 22));
   title.append(svg("title", {}, one.name));
   const group = svg("g", { class: one.lead ? "axis lead" : "axis" }, title,
     svg("line", { x1: x, x2: x, y1: y(1), y2: y(0) }));
+  let last = Infinity;
   for (const [at, text] of one.ticks) {
+    group.append(svg("circle", { cx: x, cy: y(at), r: 2 }));
+    if (!one.words && last - y(at) < 13) continue;
+    last = y(at);
     const tick = svg("text", { x: x + 6, y: y(at) + 4, class: one.words ? "word" : "" },
       short(text, 18));
     if (one.words && !one.lead) tick.onclick = () => narrow(one.name, [`${one.name}=${text}`]);
-    group.append(svg("circle", { cx: x, cy: y(at), r: 2 }), tick);
+    group.append(tick);
   }
   if (page.rows.some((run) => one.at(run) === null)) {
     group.append(svg("text", { x: x + 6, y: y(null) + 4, class: "none" }, "none"));

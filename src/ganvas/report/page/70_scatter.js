@@ -5,6 +5,7 @@ function points(x, y, names) {
   const found = page.rows.map((run) => [run, x(run), y(run)])
     .filter(([, a, b]) => Number.isFinite(a) && Number.isFinite(b));
   if (!found.length) return [];
+  found.sort(([a], [b]) => held.has(a.group) - held.has(b.group)); // grey ones below
   const chosen = found.map(([run]) => state.chosen.has(run.id));
   return [{ type: "scatter", mode: "markers", x: found.map((one) => one[1]),
     y: found.map((one) => one[2]), customdata: found.map(([run]) => run.id),

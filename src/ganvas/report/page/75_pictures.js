@@ -21,6 +21,7 @@ function drawPictures() {
   const chosen = chosenRuns();
   const none = !runs.length;
   $("#picture-tools").hidden = none;
+  $("#pictures").hidden = !page.data.runs.some((run) => kinds(run).length);
   const without = chosen.filter((run) => !kinds(run).length).length;
   $("#picture-note").textContent = none ? "No run shown has pictures." : [
     chosen.length ? "" : "One run of each of the first groups; choose runs in the table to see "
@@ -69,7 +70,8 @@ function turnTo(place) {
     const one = list[nearest(list.map((entry) => entry.step), step)];
     if (image.src !== one.src) image.src = one.src;
     image.alt = `${kind} of ${run.label} at step ${one.step}`;
-    note.textContent = ` step ${one.step}`;
+    note.textContent = ` ${one.step}`;
+    note.title = `step ${one.step}`;
   }
   $("#picture-step").textContent = String(step);
   $("#slider").setAttribute("aria-valuetext", `step ${step}`);

@@ -54,6 +54,9 @@ function valuesPart(run) {
     : el("p", { className: "note" }, "The run has no value yet."));
 }
 
+/** A protocol by its hash: each is in the page once. */
+const protocol = (hash) => get(page.data.protocols ?? {}, hash) ?? hash;
+
 function folded(title, entries) {
   return part(title, ...entries.map(([name, content]) => el("details", {},
     el("summary", {}, name), facts(content))));
@@ -86,14 +89,16 @@ function drawSheet() {
   close.onclick = () => $("#sheet").close();
   const evaluations = (from.evaluations ?? []).map((one) => [
     `${one.split}/${one.name}  ${show(one.value)}`
-      + (rank(one.uncertainty) === 2 ? "" : ` ± ${show(one.uncertainty)}`), one]);
+      + (rank(one.uncertainty) === 2 ? "" : ` ± ${show(one.uncertainty)}`),
+    { ...one, protocol: protocol(one.protocol) }]);
   const config = Object.fromEntries([...new Set([...Object.keys(page.data.shared),
     ...Object.keys(run.config)])].sort().map((key) => [key, setting(run, key)]));
   return $("#sheet").replaceChildren(close,
     el("h2", { id: "sheet-h" }, swatch(run.group), run.name, el("small", {}, ` ${run.label}`)),
     identity(run), commandPart(from.command), valuesPart(run),
     evaluations.length ? folded("Evaluations", evaluations) : "",
-    folded("Metric protocols", Object.entries(from.protocol ?? {})),
+    folded("Metric protocols", Object.entries(from.protocol ?? run.protocols).map(
+      ([name, measured]) => [name, protocol(measured)])),
     optional("Code", from.git, "Not from a git checkout."), wandbPart(from.wandb),
     optional("Hardware", from.hardware, "Not recorded."),
     optional("Packages", from.packages, "Not recorded."), part("Config", facts(config)));
