@@ -87,7 +87,8 @@ def _share(
     names: Sequence[str], curves: Mapping[str, Mapping[str, Curve]], *, num_points: int
 ) -> tuple[list[str], int]:
     """Which metrics are kept, and with how many points per curve."""
-    kept, spent = [], 0
+    spent = 0
+    kept: list[str] = []
     lengths = {name: [len(c[name].value) for c in curves.values() if name in c] for name in names}
     for name in names:
         spent += sum(min(length, MIN_POINTS) for length in lengths[name])

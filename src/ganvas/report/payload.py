@@ -16,7 +16,7 @@ from ganvas import __version__
 from ganvas.report.collect import Collection, Curve, RunView
 from ganvas.report.curves import fitting
 from ganvas.report.pictures import Embedded, embedded
-from ganvas.report.rows import configs_of, groups_of, metrics_of, run_of
+from ganvas.report.rows import configs_of, groups_of, metrics_of, protocols_of, run_of
 from ganvas.report.search import search_of
 from ganvas.tracking import redact_text
 
@@ -93,6 +93,7 @@ def _tables(collection: Collection, *, title: str, live: bool) -> dict[str, Any]
         "shared": shared,
         "runs": [run_of(run, keys=keys) for run in runs],
         "groups": groups_of(runs),
+        "protocols": protocols_of(runs),
         "search": search_of(collection.root),
     }
 

@@ -163,7 +163,8 @@ def embedded(folders: Mapping[str, Path], *, budget: int) -> Embedded:
         read = pool.map(lambda item: _source(item[1].path, side=fit.side), wanted)
         sources = list(zip(wanted, read, strict=True))
     pictures: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    spent, without = 0, set()
+    spent = 0
+    without: set[str] = set()
     for (run, picture), (source, problem) in sources:
         if without or spent + len(source) > budget:
             without.add(run)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ganvas.report.collect import RunView
-from ganvas.report.flat import telling_keys, varying_keys
+from ganvas.report.asked import rated_metrics
+from ganvas.report.collect import MetricValue, RunView
+from ganvas.report.flat import digest, telling_keys, varying_keys
+from ganvas.report.groups import group_keys, make_groups
 from ganvas.tracking import redact, redact_text
 
 _UNSHOWN = ("paths", "logger", "hydra")
@@ -28,12 +28,14 @@ def plain(value: Any) -> Any:
 
 
 def metrics_of(runs: Sequence[RunView]) -> list[dict[str, Any]]:
-    """Every metric and its direction, the default one first."""
+    """Every metric and its direction, the default one first, those without a direction last."""
     found: dict[str, bool | None] = {}
     for run in runs:
         for name, value in run.values.items():
             found[name] = value.higher if found.get(name) is None else found[name]
-    return [{"name": name, "higher": higher} for name, higher in found.items()]
+    others = sorted(found, key=lambda name: (found[name] is None, not name.startswith("test/")))
+    order = dict.fromkeys([*rated_metrics(runs), *others])
+    return [{"name": name, "higher": found[name]} for name in order]
 
 
 def configs_of(runs: Sequence[RunView]) -> tuple[list[str], dict[str, Any]]:
@@ -58,7 +60,7 @@ def _shown(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_of(run: RunView, *, keys: Sequence[str]) -> dict[str, Any]:
-    """One run, without curves and pictures."""
+    """One run, without curves and pictures; its protocols by hash, see `protocols_of`."""
     text = (lambda item: item) if run.facts else _redacted  # a record is redacted already
     return {
         "id": run.id,
@@ -75,17 +77,9 @@ def run_of(run: RunView, *, keys: Sequence[str]) -> dict[str, Any]:
         "seconds": plain(run.seconds),
         "peak_mib": plain(run.peak_mib),
         "config": {key: plain(text(run.config[key])) for key in keys if key in run.config},
-        "values": {
-            name: {
-                "final": plain(value.final),
-                "best": plain(value.best),
-                "step": value.step,
-                "uncertainty": plain(value.uncertainty),
-            }
-            for name, value in run.values.items()
-        },
-        "protocols": {name: _hash(p) for name, p in run.protocols.items() if p},
-        "provenance": _provenance(run),
+        "values": {name: _value(value) for name, value in run.values.items()},
+        "protocols": {name: digest(p) for name, p in _measured_by(run).items()},
+        "provenance": plain({**run.facts, "evaluations": list(map(_evaluation, run.evaluations))}),
     }
 
 
@@ -93,22 +87,46 @@ def _redacted(value: Any) -> Any:
     return redact_text(value) if isinstance(value, str) else redact(value)
 
 
-def _provenance(run: RunView) -> dict[str, Any]:
-    protocol = {name: p for name, p in run.protocols.items() if p}
-    return plain({**run.facts, "evaluations": run.evaluations, "protocol": protocol})
+def _value(value: MetricValue) -> dict[str, Any]:
+    numbers = {"final": value.final, "best": value.best, "step": value.step}
+    return plain({**numbers, "uncertainty": value.uncertainty})
 
 
-def _hash(protocol: Mapping[str, Any]) -> str:
-    text = json.dumps(plain(protocol), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+def _evaluation(stored: Mapping[str, Any]) -> dict[str, Any]:
+    protocol = stored.get("protocol")
+    return {**stored, "protocol": digest(protocol)} if protocol else dict(stored)
+
+
+def protocols_of(runs: Sequence[RunView]) -> dict[str, Any]:
+    """Every protocol once, by the hash that stands for it in runs and evaluations."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for run in runs:
+        later = [one["protocol"] for one in run.evaluations if one.get("protocol")]
+        for protocol in (*_measured_by(run).values(), *later):
+            found.setdefault(digest(protocol), protocol)
+    return {key: plain(protocol) for key, protocol in found.items()}
+
+
+def _measured_by(run: RunView) -> dict[str, Mapping[str, Any]]:
+    """By metric; of best and final value together where theirs differ: neither is then alike."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, value in run.values.items():
+        one, *more = list({digest(p): p for p in value.protocols.values()}.values()) or [{}]
+        if one:
+            found[name] = dict(value.protocols) if more else one
+    return found
 
 
 def groups_of(runs: Sequence[RunView]) -> list[dict[str, Any]]:
-    """Runs with the same config but for the seed, in the order of their first ones."""
-    groups: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        label = run.label.removesuffix(f"seed={run.seed}").strip() or run.name
-        label = label if run.facts else redact_text(label)
-        group = groups.setdefault(run.group, {"id": run.group, "label": label, "runs": []})
-        group["runs"].append(run.id)
-    return list(groups.values())
+    """Runs with the same config but for the seed, in the order of `ganvas compare`."""
+    groups = make_groups(
+        runs, keys=group_keys(runs, None), by=None, metrics=(), value="best", unfinished=False
+    )
+    return [
+        {
+            "id": group.id,
+            "label": redact_text(group.label) or group.runs[0].name,
+            "runs": [run.id for run in group.runs],
+        }
+        for group in groups
+    ]
