@@ -33,7 +33,7 @@ class Composed:
         choices: chosen option by group, e.g. `{"model": "vae"}`; of a group that is also used at
             another place, `{"loss@model.adversarial": "minimax"}`.
         overrides: as typed.
-        hydra: Hydra's `launcher` and `sweeper`.
+        hydra: Hydra's `launcher` and `sweeper`, and the `dir` of a sweep.
     """
 
     config: DictConfig
@@ -80,6 +80,7 @@ def compose(
     config = OmegaConf.create(plain)
     parts = ("launcher", "sweeper")
     hydra = {part: OmegaConf.to_container(full.hydra[part], resolve=True) for part in parts}
+    hydra["dir"] = str(full.hydra.sweep.dir)
     return Composed(config, choices, list(overrides), hydra)
 
 
@@ -250,7 +251,7 @@ def _unknown_key(
     composed = compose(kept, name=name, search=search)
     if placed := [choice for choice in composed.choices if choice.startswith(f"{key}@")]:
         return f"`{key}`: no such key; did you mean `{placed[0]}`?"
-    root = composed.config
+    root = OmegaConf.merge(composed.config, {"hydra": composed.hydra})
     node: Any = root
     *parents, last = key.split("@", maxsplit=1)[0].split(".")
     for depth, part in enumerate(parents):

@@ -57,8 +57,7 @@ def plan(
     names = labels(jobs)
     found, faults = _each(jobs, names, check)
     if faults:
-        several = len(faults) > 1 or len(jobs) > 1
-        head = [f"{len(faults)} of {len(jobs)} cells can't be run:"] if several else []
+        head = [f"{len(jobs) - len(found)} of {len(jobs)} cells can't be run:"]
         raise ConfigError("\n".join([*head, *faults]))
     planned = [Planned(tuple(j), n, c) for j, n, c in zip(jobs, names, found, strict=True)]
     _refuse_twins(planned)

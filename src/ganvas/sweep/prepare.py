@@ -56,14 +56,20 @@ def prepare(overrides: Sequence[str], *, search: Sequence[str | Path] = ()) -> P
     own, typed = split_hydra(overrides)
     if any(o.startswith("resume=") for o in typed):
         raise ConfigError("resume: goes on with one run; `ganvas sweep resume` with a sweep")
-    first = sweep_jobs(typed)[0]
-    composed = compose([*own, *first], search=search)
+    jobs = sweep_jobs(typed)
+    try:
+        composed = compose([*own, *jobs[0]], search=search)
+    except ConfigError:
+        plan(jobs, search=search, data=False)  # if it is the cell's fault, others may have one too
+        raise
     _check_launcher(composed.hydra["launcher"])
     params = composed.hydra["sweeper"].get("params") or {}
     planned = plan(sweep_jobs([*(f"{k}={v}" for k, v in params.items()), *typed]), search=search)
     PLANNED.update({one.overrides: one for one in planned})
     check = any(one.checked.settings.check for one in planned)
-    return Prepared(_folder(own, planned), planned, check)
+    typed_folder = any(o.startswith("hydra.sweep.dir=") for o in own)
+    folder = _free(composed.hydra["dir"]) if typed_folder else _new(planned)
+    return Prepared(folder, planned, check)
 
 
 def _refuse_ranks() -> None:
@@ -88,17 +94,19 @@ def _check_launcher(node: dict[str, Any]) -> None:
     validate(LAUNCHERS[target], values, prefix="hydra.launcher")
 
 
-def _folder(own: Sequence[str], planned: Sequence[Planned]) -> Path:
-    """`runs/sweeps/<name>-<date-time>-<six hex digits>`, or the one that was typed."""
-    given = [o.partition("=")[2] for o in own if o.startswith("hydra.sweep.dir=")]
-    if given:
-        folder = Path(given[-1].strip("'\"")).expanduser().absolute()
-        if (folder / SWEEP_FILE).exists():
-            raise ConfigError(
-                f"hydra.sweep.dir={folder}: holds a sweep already; go on with it by `ganvas sweep "
-                "resume`, add to it by `ganvas sweep add`, or name another folder"
-            )
-        return folder
+def _free(typed: str) -> Path:
+    """The folder that was typed, if no sweep is in it."""
+    folder = Path(typed).expanduser().absolute()
+    if (folder / SWEEP_FILE).exists():
+        raise ConfigError(
+            f"hydra.sweep.dir={folder}: holds a sweep already; go on with it by `ganvas sweep "
+            "resume`, add to it by `ganvas sweep add`, or name another folder"
+        )
+    return folder
+
+
+def _new(planned: Sequence[Planned]) -> Path:
+    """`runs/sweeps/<name>-<date-time>-<six hex digits>`."""
     names = {str(one.checked.settings.name) for one in planned}
     name = names.pop() if len(names) == 1 else "sweep"
     place = Path(planned[0].checked.settings.paths.runs_dir)
