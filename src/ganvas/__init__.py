@@ -4,6 +4,7 @@
     run = ganvas.train(["model=vae", "loss.beta=4"])
     run = ganvas.load_run("runs/vae_digits/…")
     run.model.sample(16)
+    ganvas.load_runs("runs")  # all of them, as a pandas table
 
 Everything heavy is imported when first used.
 """
@@ -15,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ganvas.engine.api import evaluate, train
     from ganvas.engine.runs import Run, load_run
+    from ganvas.report.frame import load_runs
 
 __version__ = "0.1.0"
-__all__ = ["Run", "__version__", "evaluate", "load_run", "train"]
+__all__ = ["Run", "__version__", "evaluate", "load_run", "load_runs", "train"]
 
 _HOMES = {
     "train": "ganvas.engine.api",
     "evaluate": "ganvas.engine.api",
     "load_run": "ganvas.engine.runs",
+    "load_runs": "ganvas.report.frame",
     "Run": "ganvas.engine.runs",
 }
 

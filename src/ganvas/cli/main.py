@@ -29,6 +29,8 @@ ganvas: config-driven experiments with autoencoders, VAEs and GANs
   ganvas evaluate RUN [split=test checkpoint=best prior=gmm]
   ganvas latent RUN tool=NAME [images=[0,7,cat.png] seed=0 log=true]
                                         a picture, e.g. of codes between two images
+  ganvas compare PATH… [by=model,loss.beta metric=test/elbo format=csv out=FILE]
+                                        a table of runs, mean ± standard error over seeds
   ganvas report PATH… [out=report.html title=TEXT]
                                         runs side by side in one file that needs no network
   ganvas dashboard DIR [port=8765]      the same page while runs go on
@@ -53,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "sample": _sample,
         "evaluate": _evaluate,
         "latent": _latent,
+        "compare": _compare,
         "report": _report,
         "dashboard": _dashboard,
         "classifier": _classifier,
@@ -180,6 +183,12 @@ def _latent(arguments: list[str]) -> int:
     for file in filter(None, (made.path, made.animation)):
         print(file)
     return EXIT_OK
+
+
+def _compare(arguments: list[str]) -> int:
+    from ganvas.cli.compare import compare
+
+    return compare(arguments)
 
 
 def _report(arguments: list[str]) -> int:

@@ -62,6 +62,7 @@ class Comparison:
         groups: in order.
         best: ids of the best groups by metric (several where their means are equal), for metrics
             that may be ranked.
+        value: "best": with the weights that validation selected where there are any; "final".
         notes: lines that say what is not ranked or averaged and why, what is not shown.
         problems: what could not be read.
     """
@@ -70,6 +71,7 @@ class Comparison:
     metrics: Mapping[str, bool | None]
     groups: tuple[Group, ...]
     best: Mapping[str, frozenset[str]]
+    value: Which
     notes: tuple[str, ...]
     problems: tuple[str, ...]
 
@@ -111,7 +113,9 @@ def compare(collection: Collection, asked: Asked | None = None) -> Comparison:
     notes += [*_value_notes(groups, metrics, asked), *_group_notes(groups, runs, keys, asked)]
     if asked.metrics is None and (more := [m for m in rated_metrics(runs) if m not in metrics]):
         notes.append(f"more metrics: {', '.join(more)} (metric=NAME or metric=[NAME,NAME])")
-    return Comparison(tuple(keys), metrics, tuple(groups), best, tuple(notes), collection.problems)
+    return Comparison(
+        tuple(keys), metrics, tuple(groups), best, asked.value, tuple(notes), collection.problems
+    )
 
 
 def _direction(runs: Sequence[RunView], name: str) -> bool | None:
