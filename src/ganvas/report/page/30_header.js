@@ -13,7 +13,6 @@ function drawHeader() {
   problems.hidden = !data.problems.length;
   $("summary", problems).textContent = plural(data.problems.length, "problem");
   $("ul", problems).replaceChildren(...data.problems.map((text) => el("li", {}, text)));
-  $("#notes").replaceChildren(...(data.notes ?? []).map((text) => el("li", {}, text)));
 }
 
 function drawMetricChoice() {
