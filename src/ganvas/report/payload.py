@@ -127,6 +127,6 @@ def _curve_notes(dropped: Sequence[str]) -> list[str]:
         return []
     names = ", ".join(dropped[:5]) + (", …" if len(dropped) > 5 else "")  # noqa: PLR2004
     return [
-        f"curves of {len(dropped)} metrics are left out to keep this page small ({names}); "
-        "they are in the runs' metrics.csv"
+        f"Curves of {len(dropped)} metrics are left out to keep this page small ({names}); "
+        "they are in the runs' metrics.csv."
     ]

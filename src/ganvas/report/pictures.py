@@ -211,11 +211,11 @@ def _notes(
     if kept < there:
         notes.append(
             f"{kept} of {there} pictures are shown, at most {fit.side} pixels wide or high, to "
-            "keep this page small; all of them are in the runs' folders, under samples/"
+            "keep this page small; all of them are in the runs' folders, under samples/."
         )
     if without:
         notes.append(
-            f"pictures of {len(without)} runs are left out to keep this page small; "
-            "make a report of fewer runs to see them"
+            f"Pictures of {len(without)} runs are left out to keep this page small; "
+            "make a report of fewer runs to see them."
         )
     return tuple(notes)

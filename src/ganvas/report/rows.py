@@ -111,9 +111,10 @@ def _measured_by(run: RunView) -> dict[str, Mapping[str, Any]]:
     """By metric; of best and final value together where theirs differ: neither is then alike."""
     found: dict[str, Mapping[str, Any]] = {}
     for name, value in run.values.items():
-        one, *more = list({digest(p): p for p in value.protocols.values()}.values()) or [{}]
-        if one:
-            found[name] = dict(value.protocols) if more else one
+        known = {id(p): p for p in value.protocols.values() if p}  # mostly one and the same
+        alike = len(known) == 1 or len(set(map(digest, known.values()))) == 1
+        if known:
+            found[name] = next(iter(known.values())) if alike else dict(value.protocols)
     return found
 
 
