@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import final
 from weakref import WeakSet
@@ -11,6 +13,8 @@ from weakref import WeakSet
 from ganvas.errors import RunError
 
 LOCK_FILE = ".lock"
+
+_PAUSES = (0.001, 0.01, 0.05)  # seconds
 
 _held: WeakSet[RunLock] = WeakSet()
 
@@ -32,7 +36,7 @@ class RunLock:
     def __init__(self, folder: Path) -> None:
         self._fd = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(self._fd)
         except BlockingIOError:
             pid = os.read(self._fd, 32).decode(errors="replace").strip() or "unknown"
             self._close()
@@ -58,6 +62,19 @@ class RunLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _take(fd: int) -> None:
+    """The lock; `holder` has it for some microseconds whenever it asks, so ask more than once.
+
+    Raises:
+        BlockingIOError: another process keeps it.
+    """
+    for pause in _PAUSES:
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(pause)
+    return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def holder(folder: Path | str) -> int | None:
