@@ -23,6 +23,7 @@ from ganvas.engine.settings import EvaluateSettings
 from ganvas.engine.targets import check_node
 from ganvas.errors import ConfigError, GanvasError, GanvasWarning, RunError, UnfitError
 from ganvas.evaluation.callback import take
+from ganvas.evaluation.measure import named
 from ganvas.evaluation.priors import unfittable
 from ganvas.evaluation.result import Result
 from ganvas.evaluation.subject import Subject
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ganvas.engine.build import Checked
     from ganvas.evaluation.measure import Measure
     from ganvas.evaluation.priors import Prior
+    from ganvas.models.base import GenerativeModule
     from ganvas.types import Finding
 
 
@@ -87,7 +89,10 @@ def evaluate(
         common = _provenance(checked, checkpoint)
         sampled = {**common, "prior": prior.name}
         whence = {name: sampled if m.needs_samples else common for name, m in measures.items()}
-        results = _results(findings, subject, checkpoint=file.name, provenance=whence)
+        ways = _directions(model, measures, subject)
+        results = _results(
+            findings, subject, checkpoint=file.name, provenance=whence, directions=ways
+        )
         if record is not None:
             record.add_evaluations([result.as_dict() for result in results])
     return results, unfit
@@ -173,12 +178,22 @@ def _fitting(
     return fitting, unfit
 
 
+def _directions(
+    model: GenerativeModule, measures: Mapping[str, Measure], subject: Subject
+) -> dict[str, bool]:
+    """Whether higher is better, by name: of what the model reports, and of the measures."""
+    features = None if subject.extractor is None else subject.extractor.name
+    found = {name: way for m in measures.values() for name, way in m.directions.items()}
+    return {**model.directions(), **{named(name, features): way for name, way in found.items()}}
+
+
 def _results(
     findings: Mapping[str, Mapping[str, Finding]],
     subject: Subject,
     *,
     checkpoint: str,
     provenance: Mapping[str, Mapping[str, Any]],
+    directions: Mapping[str, bool],
 ) -> list[Result]:
     """Of all measures; findings and provenance are by measure."""
     return [
@@ -190,6 +205,7 @@ def _results(
             checkpoint=checkpoint,
             protocol={**subject.protocol(), **finding.protocol},
             provenance=dict(provenance[measure]),
+            higher_is_better=directions.get(name),
         )
         for measure, found in findings.items()
         for name, finding in found.items()

@@ -22,6 +22,7 @@ class Result:
         checkpoint: file that the weights are from.
         protocol: what must be equal for two values to be compared.
         provenance: where the value comes from; shown, and never in the way of a comparison.
+        higher_is_better: which of two values is the better one; None where neither is.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Result:
     checkpoint: str
     protocol: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    higher_is_better: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain containers; NaN and infinities, which strict JSON lacks, as text."""
