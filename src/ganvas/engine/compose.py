@@ -252,6 +252,7 @@ def _unknown_key(
     if placed := [choice for choice in composed.choices if choice.startswith(f"{key}@")]:
         return f"`{key}`: no such key; did you mean `{placed[0]}`?"
     root = OmegaConf.merge(composed.config, {"hydra": composed.hydra})
+    assert isinstance(root, DictConfig)
     node: Any = root
     *parents, last = key.split("@", maxsplit=1)[0].split(".")
     for depth, part in enumerate(parents):

@@ -108,15 +108,17 @@ def run_cells(
     with manifest.held():
         added, configs = add_cells(manifest, planned)
         trust = (*trust, *(module for one in planned for module in one.checked.trust))
+        voice = Voice(manifest)
         driver = Driver(
             manifest,
             settings,
             slots=machine_slots(settings),
             source=Listed([*cells, *added]),
-            reporter=Voice(manifest),
+            reporter=voice,
             configs=configs,
             trust=tuple(dict.fromkeys(trust)),
         )
+        voice.begins(len(cells) + len(added), at_once=driver.slots.num_jobs)
         try:
             manifest.save()
             return driver.run()

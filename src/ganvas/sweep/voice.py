@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import final
 
 from rich.console import Console
@@ -21,6 +23,12 @@ class Voice:
     def __init__(self, manifest: Manifest, console: Console | None = None) -> None:
         self._manifest = manifest
         self._console = console or Console()
+
+    def begins(self, number: int, *, at_once: int) -> None:
+        """So many cells are to be run."""
+        place = shlex.quote(os.path.relpath(self._manifest.folder))
+        self._print(f"{number} {'cell' if number == 1 else 'cells'}, {at_once} at once, in {place}")
+        self._print(f"watch: ganvas sweep status {place}, or ganvas dashboard {place}")
 
     def started(self, cell: Cell, *, resumed: bool) -> None:
         """See `source.Reporter.started`."""
