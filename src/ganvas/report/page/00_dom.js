@@ -2,7 +2,7 @@
 
 const $ = (selector, root = document) => root.querySelector(selector);
 
-/** A new element; `props` are properties, or attributes where they hold a dash; null is left out. */
+/** A new element; `props` are properties, or attributes where they hold a dash; null: none. */
 function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(props)) {
@@ -39,6 +39,18 @@ function figure(value) {
   if (size >= 1e6 || size < 1e-3) return String(Number(value.toExponential(3)));
   return size >= 1000 ? value.toFixed(1) : String(Number(value.toPrecision(4)));
 }
+
+/** Decimal places that suit a column of numbers: about four digits of the largest. */
+function placesOf(numbers) {
+  const finite = numbers.filter(Number.isFinite);
+  if (finite.every(Number.isInteger)) return 0;
+  const largest = Math.max(...finite.map(Math.abs));
+  return Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(largest))));
+}
+
+/** A number to so many places, unless that would lose what it has. */
+const aligned = (value, places) => !Number.isFinite(value) || Math.abs(value) >= 1e7
+  || (value !== 0 && Math.abs(value) < 10 ** (1 - places)) ? figure(value) : value.toFixed(places);
 
 /** "−26.83 ± 0.12": the error with two digits, the mean to the same place. */
 function plusMinus(mean, error) {

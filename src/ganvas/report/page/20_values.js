@@ -74,7 +74,8 @@ function ranking(groups, metric) {
   const found = groups.map((group) => ({ id: group.id, ...summary(group, metric) }));
   const protocols = new Set(found.flatMap((entry) => [...entry.protocols]));
   const rivals = found.filter((entry) => Number.isFinite(entry.mean));
-  const none = (note) => ({ ids: new Set(), note: `No group is marked best by ${metric}: ${note}.` });
+  const none = (note) => ({ ids: new Set(),
+    note: `No group is marked best by ${metric}: ${note}.` });
   if (protocols.size > 1) return none("it was measured under different protocols");
   if (rivals.length < 2) return none("fewer than two groups have a finite mean");
   if (higher === null) return none("neither higher nor lower is better");

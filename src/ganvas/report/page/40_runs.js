@@ -58,15 +58,21 @@ function statusCell(run) {
 const known = (status) => (statusOrder.includes(status) ? status : "");
 
 /** A value with its uncertainty; the title says when it was measured. */
-function valueCell(run, metric) {
+function valueCell(run, metric, places) {
   const value = stored(run, metric);
   if (value === undefined) return MISSING;
   const { step, uncertainty } = run.values[metric];
-  const text = typeof value === "number" ? figure(value) : value;
+  const text = typeof value === "number" ? aligned(value, places) : value;
   const error = number(uncertainty);
   const title = [show(value), Number.isFinite(error) ? `± ${error} (estimator)` : null,
     step === null || step === undefined ? null : `step ${step}`].filter(Boolean).join(", ");
   return el("span", { title }, text);
+}
+
+function metricColumn(name) {
+  const places = placesOf(page.data.runs.map((run) => number(stored(run, name))));
+  return { key: `metric ${name}`, name, className: name === state.metric ? "lead" : "",
+    get: (run) => stored(run, name), cell: (run) => valueCell(run, name, places) };
 }
 
 function runColumns() {
@@ -77,9 +83,7 @@ function runColumns() {
     { key: "status", name: "Status", get: (run) => run.status, cell: statusCell, left: true },
     ...shownKeys().map((key) => ({ key: `config ${key}`, name: key,
       get: (run) => setting(run, key), left: typeof settingOf(key) === "string" })),
-    ...shownMetrics().map((name) => ({ key: `metric ${name}`, name,
-      className: name === state.metric ? "lead" : "", get: (run) => stored(run, name),
-      cell: (run) => valueCell(run, name) })),
+    ...shownMetrics().map(metricColumn),
     { key: "seconds", name: "Time", title: "seconds that the run took",
       get: (run) => run.seconds ?? undefined, cell: (run) => duration(run.seconds ?? NaN) },
     { key: "memory", name: "Memory", title: "peak memory: of the GPU, else of the process",
@@ -122,8 +126,9 @@ function drawFilterNote() {
   const total = page.data.runs.length;
   const lost = page.filterProblems.map((name) => `No key or metric is called “${name}”: `
     + "taken as text.");
-  $("#filter-note").textContent = [page.rows.length === total ? "" : `${page.rows.length} of `
-    + `${plural(total, "run")}; tables and figures below show these only.`, ...lost].join(" ").trim();
+  const kept = page.rows.length === total ? "" : `${page.rows.length} of `
+    + `${plural(total, "run")}; tables and figures below show these only.`;
+  $("#filter-note").textContent = [kept, ...lost].join(" ").trim();
   if ($("#filter").value !== state.filter) $("#filter").value = state.filter;
 }
 

@@ -41,8 +41,9 @@ function swatch(id) {
   return mark;
 }
 
-const CONFIG = { responsive: true, displaylogo: false, showTips: false,
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+// The buttons are listed one by one: plotly's own list has one that uploads the figure.
+const CONFIG = { responsive: true, displaylogo: false, showTips: false, showSendToCloud: false,
+  plotlyServerURL: "", modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 
 const axis = (title, more = {}) => ({ title: { text: esc(title), standoff: 8 }, automargin: true,
   gridcolor: css("--rule"), linecolor: css("--rule"), zeroline: false, ...more });
@@ -56,6 +57,9 @@ function plot(node, traces, layout, empty) {
   }
   if (node.classList.contains("empty")) node.replaceChildren();
   node.classList.remove("empty");
+  node.setAttribute("role", "figure");
+  node.setAttribute("aria-label", [layout.yaxis, layout.xaxis].map((one) => one.title?.text ?? "")
+    .join(" over "));
   const font = { family: css("--sans"), size: 12.5, color: css("--ink") };
   return Plotly.react(node, traces, { margin: { l: 56, r: 12, t: 10, b: 46 }, showlegend: false,
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font, hovermode: "closest",

@@ -56,10 +56,11 @@ function drawParallel() {
     return box.replaceChildren();
   }
   const axes = keys.map((key) => scale(key, (run) => setting(run, key)));
-  axes.push({ ...scale(state.metric, (run) => stored(run, state.metric)), lead: true, few: false });
-  $("#parallel-note").textContent = `One line per run; the stronger its colour, the `
-    + `${tone()} its ${state.metric} (${which()}). Drag along an axis, or click a word on it, to filter; click a line for the `
-    + "run. Grey, dashed: no value.";
+  axes.push({ ...scale(state.metric, (run) => stored(run, state.metric)), lead: true,
+    few: false });
+  $("#parallel-note").textContent = `One line per run; the stronger its colour, the ${tone()} its `
+    + `${state.metric} (${which()}). Drag along an axis, or click a word on it, to filter; click a `
+    + "line for the run. Grey, dashed: no value.";
   return box.replaceChildren(parallelFigure(axes, box.parentElement.clientWidth));
 }
 
@@ -109,7 +110,7 @@ function parallelLine(run, good, points) {
     class: state.chosen.has(run.id) ? "chosen" : good < 0 ? "missing" : "" });
   if (good >= 0) {
     line.style.stroke = `color-mix(in oklab, var(--high) ${Math.round(good * 100)}%, var(--low))`;
-    line.style.opacity = 0.25 + 0.75 * good * good;
+    line.style.opacity = (page.rows.length > 100 ? 0.2 : 0.5) * (1 - good * good) + good * good;
   }
   line.append(svg("title", {}, `${run.label}\n${state.metric} `
     + show(stored(run, state.metric))));

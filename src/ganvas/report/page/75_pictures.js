@@ -70,8 +70,7 @@ function turnTo(place) {
     const one = list[nearest(list.map((entry) => entry.step), step)];
     if (image.src !== one.src) image.src = one.src;
     image.alt = `${kind} of ${run.label} at step ${one.step}`;
-    note.textContent = ` ${one.step}`;
-    note.title = `step ${one.step}`;
+    note.textContent = `step ${one.step}`;
   }
   $("#picture-step").textContent = String(step);
   $("#slider").setAttribute("aria-valuetext", `step ${step}`);

@@ -41,7 +41,7 @@ function importancePlot(search) {
   const bars = Object.entries(search.importance).sort((a, b) => a[1] - b[1]);
   return ["Importance: which parameter moved the value", [{ type: "bar", orientation: "h",
     x: bars.map((bar) => number(bar[1])), y: bars.map((_, i) => i),
-    text: bars.map((bar) => figure(number(bar[1]))), textposition: "auto", cliponaxis: false,
+    text: bars.map((bar) => figure(number(bar[1]))), textposition: "outside", cliponaxis: false,
     hoverinfo: "skip", marker: { color: css("--c0") } }],
   { xaxis: axis("share"), yaxis: axis("", { tickvals: bars.map((_, i) => i),
     ticktext: bars.map((bar) => esc(bar[0])), title: undefined }) }];
@@ -134,7 +134,10 @@ function drawSearch() {
   const states = new Map();
   for (const { state: one } of search.trials) states.set(one, (states.get(one) ?? 0) + 1);
   $("#search-note").textContent = [plural(search.trials.length, "trial"),
-    ...[...states].map(([name, n]) => `${n} ${name}`)].join(" · ");
+    ...[...states].map(([name, n]) => `${n} ${name}`)].join(" · ")
+    + ". Open circles: not complete. Click a point for its run.";
+  $("#slices-note").textContent = `${search.objectives[0].name} against each parameter; the `
+    + "stronger the colour, the later the trial.";
   const params = [...new Set(search.trials.flatMap((trial) => Object.keys(trial.params)))];
   drawAll($("#search-plots"), [
     ...(search.objectives.length === 2 ? [paretoPlot(search)] : []),
