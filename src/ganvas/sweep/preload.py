@@ -5,7 +5,7 @@
 
 import torchmetrics  # noqa: F401
 import torchvision  # noqa: F401
-import wandb.apis.public  # noqa: F401
+import wandb.apis.public
 import wandb.sdk.launch.inputs.internal  # noqa: F401
 
 import ganvas.engine.evaluate
