@@ -198,8 +198,9 @@ def _value_notes(
     for name in metrics:
         lacking = [run for group in groups for run in group.values[name].lacking]
         if lacking:
-            word = f"{asked.value} value" if asked.value == "final" else "value"
-            yield f"{name}: no {word} in {_runs(lacking)}"
+            word = "final value" if asked.value == "final" else "value"
+            counted = sum(len(group.counted) for group in groups)
+            yield f"{name}: no {word} in {_runs(lacking, of=counted)}"
         for group in groups:
             protocols = list(group.values[name].protocols.values())
             if len(protocols) > 1:
@@ -211,9 +212,8 @@ def _value_notes(
             if number is not None:
                 kinds.setdefault(which, []).append(run)
         if len(kinds) > 1:
-            yield f"{name}: of the last weights, as no checkpoint was selected, in " + _runs(
-                kinds["final"]
-            )
+            told = _runs(kinds["final"], of=sum(map(len, kinds.values())))
+            yield f"{name}: of the last weights, as no checkpoint was selected, in {told}"
 
 
 def _group_notes(
@@ -240,8 +240,8 @@ def _group_notes(
         yield f"runs of {len(projects)} projects: {_listed(list(projects))}"
 
 
-def _runs(runs: Sequence[RunView]) -> str:
-    return f"{len(runs)} run{'s' * (len(runs) > 1)} ({_listed([run.label for run in runs])})"
+def _runs(runs: Sequence[RunView], *, of: int) -> str:
+    return f"{len(runs)} of {of} runs ({_listed([run.label for run in runs])})"
 
 
 def _listed(names: Sequence[str]) -> str:

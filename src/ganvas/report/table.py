@@ -139,14 +139,19 @@ def _front(comparison: Comparison, width: int) -> tuple[list[Column], list[str]]
     return [Column("group", tuple(numbers), right=False)], legend
 
 
-def _parts(
-    front: Sequence[Column], columns: Sequence[Column], width: int
-) -> Iterator[list[Column]]:
+def _parts(front: Sequence[Column], columns: Sequence[Column], width: int) -> list[list[Column]]:
     """As many columns at a time as fit beside the front ones."""
-    fixed = sum(column.width for column in front)
+    free = width - sum(column.width for column in front)
+    parts = list(_filled(columns, free))
+    while len(narrower := list(_filled(columns, free - 1))) == len(parts) and free > 1:
+        free, parts = free - 1, narrower  # parts of about the same width
+    return parts
+
+
+def _filled(columns: Sequence[Column], free: int) -> Iterator[list[Column]]:
     part: list[Column] = []
     for column in columns:
-        if part and fixed + sum(c.width for c in part) + column.width > width:
+        if part and sum(c.width for c in [*part, column]) > free:
             yield part
             part = []
         part.append(column)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ganvas.report import table, words
 from ganvas.report.flat import varying_keys
+from ganvas.report.groups import shown
 from ganvas.report.ranking import Comparison
 from ganvas.report.view import RunView
 
@@ -49,13 +50,15 @@ def runs_to_csv(runs: Sequence[RunView]) -> str:
 def run_rows(runs: Sequence[RunView]) -> list[dict[str, Any]]:
     """One mapping per run: see `frame.load_runs`."""
     keys = [k for k in varying_keys([run.deciding for run in runs]) if k != "seed"]
-    metrics = list(dict.fromkeys(name for run in runs for name in run.values))
+    metrics: dict[str, bool] = {}
+    for name, value in (item for run in runs for item in run.values.items()):
+        metrics[name] = metrics.get(name, False) or value.best is not None
     parts = dict.fromkeys(part for run in runs for part in run.peak_mib)
     return [_run_row(run, keys, metrics, list(parts)) for run in runs]
 
 
 def _run_row(
-    run: RunView, keys: Sequence[str], metrics: Sequence[str], parts: Sequence[str]
+    run: RunView, keys: Sequence[str], metrics: Mapping[str, bool], parts: Sequence[str]
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": run.id,
@@ -69,10 +72,11 @@ def _run_row(
         "created": run.created,
     }
     row |= {key: run.config.get(key) for key in keys if key not in row}
-    for name in metrics:
-        value = run.values.get(name)
-        both = {name: value and (value.final if value.best is None else value.best)}
-        row |= {**both, f"{name} (final)": value and value.final}
+    for name, has_best in metrics.items():
+        found = run.values.get(name)
+        row[name] = shown(found, "best")[0]
+        if has_best:
+            row[f"{name} (final)"] = shown(found, "final")[0]
     row["seconds"] = run.seconds
     return row | {f"peak_mib ({part})": run.peak_mib.get(part) for part in parts}
 
