@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,12 @@ from ganvas.tracking.files import write_yaml
 from ganvas.tracking.redact import config_hash
 
 STATUSES = ("finished",) * 7 + ("failed", "interrupted", "running")  # "running", but nobody runs it
-MODELS, BETAS, RATES, WIDTHS = ("vae", "conv_vae"), (0.5, 1, 2, 4, 8), (1e-3, 3e-4), (8, 16, 32)
+MODELS, BETAS, RATES, WIDTHS = (
+    ("vae", "conv_vae"),
+    (0.5, 1, 2, 4, 8),
+    (1e-3, 3e-4),
+    (8, 16, 32, 64, 128),
+)
 STEPS_APART = 27
 PICTURE_SIDE = 530  # a grid of 8 × 8 images, as training saves them
 
@@ -36,11 +42,11 @@ def write_runs(
         seeds: runs that differ in their seed alone.
     """
     template = _template(root)
-    pool = [_grid(np.random.default_rng(i)) for i in range(12)]
-    cells = product(MODELS, BETAS, RATES, WIDTHS, range(seeds))
+    pool = [grid(i) for i in range(12)] if pictures else []
+    cells = product(WIDTHS, RATES, BETAS, MODELS, range(seeds))
     folders = []
     for index in range(count):
-        model, beta, rate, width, seed = _nth(cells, index, seeds)
+        width, rate, beta, model, seed = _nth(cells, index, seeds)
         choice = {"model": model, "beta": beta, "lr": rate, "latent_dim": width, "seed": seed}
         folder = root / f"{model}_digits" / f"2026-01-01_00-00-00-{index:06x}"
         folder.mkdir(parents=True)
@@ -52,11 +58,11 @@ def write_runs(
 
 def _nth(
     cells: Iterator[tuple[Any, ...]], index: int, seeds: int
-) -> tuple[Any, Any, Any, Any, int]:
+) -> tuple[int, float, float, str, int]:
     """The next cell; when all are used, the same ones with seeds of their own."""
     if (cell := next(cells, None)) is not None:
         return cell
-    return MODELS[0], BETAS[0], RATES[0], WIDTHS[0], seeds + index
+    return WIDTHS[0], RATES[0], BETAS[0], MODELS[0], seeds + index
 
 
 def _template(root: Path) -> dict[str, Any]:
@@ -84,6 +90,8 @@ def write_run(
     overrides = [
         f"model={choice['model']}",
         f"loss.beta={choice['beta']}",
+        f"optimizer.lr={choice['lr']}",
+        f"model.latent_dim={choice['latent_dim']}",
         f"seed={choice['seed']}",
     ]
     write_yaml(folder / "overrides.yaml", overrides)
@@ -145,6 +153,8 @@ def _rows(
             for name, value in values.items():
                 yield step, 0.19 * point + 0.001, f"{split}/{name}", value + shift
         yield step, 0.19 * point + 0.001, "val/fd_classifier", 40 + 600 * fall + 20 * noise[3]
+    if points < total:
+        return  # only a finished run was tested
     for name, value in values.items():
         yield step, 0.19 * points + 0.002, f"test/{name}", value + 0.3
     yield step, 0.19 * points + 0.002, "test/fd_classifier", 45 + 600 * fall + 20 * noise[2]
@@ -190,12 +200,13 @@ def _write_pictures(
             (folder / "samples" / f"{kind}-{step:08d}.png").write_bytes(data)
 
 
-def _grid(random: np.random.Generator) -> bytes:
+@cache
+def grid(number: int) -> bytes:
     """A PNG of 8 × 8 scanned digits, each pixel enlarged to 8 × 8, with frames of 2 pixels."""
     from PIL import Image
     from sklearn.datasets import load_digits
 
-    digits = load_digits().images
+    random, digits = np.random.default_rng(number), load_digits().images
     canvas = np.zeros((PICTURE_SIDE, PICTURE_SIDE), dtype=np.uint8)
     for row, column in product(range(8), range(8)):
         digit = digits[random.integers(len(digits))] * 15 + random.normal(0, 6, (8, 8))

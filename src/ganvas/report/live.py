@@ -160,13 +160,14 @@ def _held(place: str) -> bool:
 def _linked(runs: Sequence[RunView], pictures: dict[tuple[str, str], Path]) -> Embedded:
     """Addresses of pictures; the files that they stand for are added to `pictures`."""
     shown: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    problems: list[str] = []
     steps = max(2, min(_MAX_STEPS, _MAX_PICTURES // max(1, len(FIRST_KINDS) * len(runs))))
     for run in runs:
-        for kind, found in (find_pictures(run.path) if run.facts else {}).items():
+        for kind, found in (find_pictures(run.path, problems) if run.facts else {}).items():
             for picture in spread(found, steps):
                 name = picture.path.name
                 pictures[run.id, name] = picture.path
                 source = f"pictures/{quote(run.id, safe='')}/{quote(name, safe='')}"
                 entry = {"step": picture.step, "src": source}
                 shown.setdefault(run.id, {}).setdefault(kind, []).append(entry)
-    return Embedded(shown, (), ())
+    return Embedded(shown, tuple(problems), ())

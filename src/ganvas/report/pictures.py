@@ -2,11 +2,11 @@
 
 Rule: a *fit* says how many pixels a picture's longer side may have and how many steps of each run
 are kept (the last one; then the first; then evenly between). Of `FITS`, the first one is taken
-whose pictures, estimated from a few of them, go into the budget; only the last fits leave out what
-is neither a sample nor a reconstruction. A picture is reduced by a whole factor, so that pixels
-which were enlarged stay sharp, and is written as WebP, lossy or lossless, whichever is smaller.
-Where even the last fit is too large, runs are served in the order given until the budget is spent;
-the notes say how many had to go without.
+whose pictures, estimated from a few of them, go into the budget, and are at most `MAX_PICTURES`;
+only the last fits leave out what is neither a sample nor a reconstruction. A picture is reduced by
+a whole factor, so that pixels which were enlarged stay sharp, and is written as WebP, lossy or
+lossless, whichever is smaller. Where even the last fit is too large, runs are served in the order
+given until the budget is spent; the notes say how many had to go without.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
 FOLDER = "samples"
 FIRST_KINDS = ("samples", "reconstructions")
+MAX_PICTURES = 1200
+"""More take too long to make; only one step of every run goes beyond."""
+
 MAX_PIXELS = 40_000_000
 """A picture of more is no grid of ours, and would take minutes to decode."""
 
 _FILE = re.compile(r"(?P<kind>.+)-(?P<step>\d{1,18})\.png")
 _QUALITY = 75
+_SPARSE = 0.05  # bytes per pixel: less than lossy compression needs
 _PROBES = 4
 _SAFETY = 1.15  # of an estimate that rests on `_PROBES` runs
 _PREFIX = "data:image/webp;base64,"
@@ -83,25 +87,35 @@ class Embedded:
     notes: tuple[str, ...]
 
 
-def find_pictures(folder: Path) -> dict[str, list[Picture]]:
+def find_pictures(folder: Path, problems: list[str]) -> dict[str, list[Picture]]:
     """The pictures of a run by kind, samples and reconstructions first, steps ascending.
 
-    Links that lead out of the run's folder are not followed: a record could show any file.
+    Args:
+        folder: the run's.
+        problems: gets a line where a link leads out of the folder: it could show any file, so it
+            is not followed.
     """
     found: dict[str, list[Picture]] = {}
-    root = folder.resolve()
     try:
-        files = sorted(os.scandir(folder / FOLDER), key=lambda entry: entry.name)
+        files = list(os.scandir(folder / FOLDER))
+        if _leads_out(folder / FOLDER, folder) or any(
+            _leads_out(Path(entry), folder) for entry in files if entry.is_symlink()
+        ):
+            problems.append(f"{folder / FOLDER} holds links out of the run; no picture is shown")
+            return {}
     except OSError:
         return {}
     for entry in files:
         match = _FILE.fullmatch(entry.name)
-        path = Path(entry.path)
-        if match and path.resolve().is_relative_to(root) and path.is_file():
-            picture = Picture(match["kind"], int(match["step"]), path)
+        if match and entry.is_file():
+            picture = Picture(match["kind"], int(match["step"]), Path(entry.path))
             found.setdefault(picture.kind, []).append(picture)
     order = sorted(found, key=lambda kind: (kind not in FIRST_KINDS, kind != "samples", kind))
-    return {kind: sorted(found[kind], key=lambda p: p.step) for kind in order}
+    return {kind: sorted(found[kind], key=lambda p: (p.step, p.path.name)) for kind in order}
+
+
+def _leads_out(path: Path, folder: Path) -> bool:
+    return not path.resolve().is_relative_to(folder.resolve())
 
 
 def spread(items: Sequence[Any], count: int) -> list[Any]:
@@ -140,6 +154,8 @@ def encode(path: Path, *, side: int) -> bytes:
 def _smaller(image: Image) -> bytes:
     exact, near = io.BytesIO(), io.BytesIO()
     image.save(exact, format="webp", lossless=True, quality=20, method=1)
+    if exact.tell() < _SPARSE * image.width * image.height:
+        return exact.getvalue()  # the other would take twice as long, and be larger
     image.save(near, format="webp", quality=_QUALITY, method=1)
     return min(exact.getvalue(), near.getvalue(), key=len)
 
@@ -156,12 +172,14 @@ def embedded(folders: Mapping[str, Path], *, budget: int) -> Embedded:
         folders: run folders by run id, the most important run first.
         budget: bytes that all data URIs may have together.
     """
-    found = {run: kinds for run, folder in folders.items() if (kinds := find_pictures(folder))}
+    faults: list[str] = []
+    read = {run: find_pictures(folder, faults) for run, folder in folders.items()}
+    found = {run: kinds for run, kinds in read.items() if kinds}
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         fit = choose_fit(list(found.values()), budget=budget, pool=pool)
         wanted = [(run, picture) for run, kinds in found.items() for picture in chosen(kinds, fit)]
-        read = pool.map(lambda item: _source(item[1].path, side=fit.side), wanted)
-        sources = list(zip(wanted, read, strict=True))
+        made = pool.map(lambda item: _source(item[1].path, side=fit.side), wanted)
+        sources = list(zip(wanted, made, strict=True))
     pictures: dict[str, dict[str, list[dict[str, Any]]]] = {}
     spent = 0
     without: set[str] = set()
@@ -172,8 +190,8 @@ def embedded(folders: Mapping[str, Path], *, budget: int) -> Embedded:
             spent += len(source)
             entry = {"step": picture.step, "src": source}
             pictures.setdefault(run, {}).setdefault(picture.kind, []).append(entry)
-    problems = tuple(problem for _, (_, problem) in sources if problem)
-    return Embedded(pictures, problems, _notes(found, fit, without))
+    faults += [problem for _, (_, problem) in sources if problem]
+    return Embedded(pictures, tuple(faults), _notes(found, fit, without))
 
 
 def choose_fit(
@@ -188,7 +206,8 @@ def choose_fit(
             lengths = [len(source) for source, problem in read if not problem]
             sizes[fit.side] = sum(lengths) / len(lengths) if lengths else 0.0
         number = sum(len(chosen(kinds, fit)) for kinds in found)
-        if number * sizes[fit.side] * _SAFETY <= budget:
+        few = number <= MAX_PICTURES or fit.steps == 1
+        if few and number * sizes[fit.side] * _SAFETY <= budget:
             return fit
     return FITS[-1]
 
