@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ganvas.engine.grammar import first_line, syntax
 from ganvas.errors import ConfigError
 from ganvas.paths import config_dir
 
@@ -125,30 +126,6 @@ def _search_path(search: Sequence[str | Path]) -> str:
     return "hydra.searchpath=[" + ",".join(f"'file://{Path(p).resolve()}'" for p in search) + "]"
 
 
-def split_hydra(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Overrides of Hydra's own node, and the others."""
-    own = [o for o in overrides if o.lstrip("+~").startswith(("hydra.", "hydra/"))]
-    return own, [o for o in overrides if o not in own]
-
-
-def sweep_jobs(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of every job that Hydra's basic sweeper would make of `overrides`.
-
-    Raises:
-        ConfigError: for a syntax error, or a range without steps.
-    """
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    except HydraException as error:
-        raise ConfigError(_explain(error, list(overrides), "train", [])) from error
-    return [job for batch in batches for job in batch]
-
-
 def resolve(config: DictConfig) -> dict[str, Any]:
     """The config as plain containers, every interpolation resolved.
 
@@ -158,7 +135,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(_first_line(error)) from error
+        raise ConfigError(first_line(error)) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
@@ -190,11 +167,7 @@ def _explain(
 
     text = str(error)
     if isinstance(error, OverrideParseException):
-        found = text.splitlines()[0].strip()
-        return (
-            f"`{error.override}`: not of the form key=value ({found}); quote values with spaces "
-            "or brackets, as in 'notes=\"a [b]\"'"
-        )
+        return syntax(error)
     if match := re.match(r"Ambiguous value for argument '([^=]*)=(.*)'", text):
         single = options(match[1].partition("@")[0]) and match[1] not in COMPOSABLE
         rule = "several values need -m, which trains one run for each"
@@ -209,7 +182,7 @@ def _explain(
         known = options(match[1].lstrip("/"), search=search)
         group = match[1].lstrip("/")
         return f"{group}={match[2]}: no such {group}{suggest(match[2], known)}"
-    return _first_line(error)
+    return first_line(error)
 
 
 def _group_value(overrides: list[str], text: str, search: Sequence[str | Path]) -> str:
@@ -304,8 +277,3 @@ def _key_paths(node: DictConfig, prefix: str = "") -> Iterator[str]:
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():
             yield from _key_paths(child, f"{path}.")
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])

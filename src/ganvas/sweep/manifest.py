@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Literal, final
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, final, get_args
 
 import yaml
 
 from ganvas.errors import RunError
-from ganvas.tracking import config_hash, holder, read_run_json, redact, redact_text
+from ganvas.tracking import config_hash, redact, redact_text
 from ganvas.tracking.files import write_json, write_yaml
 from ganvas.tracking.lock import RunLock
 from ganvas.tracking.redact import REDACTED
@@ -62,6 +62,7 @@ class Cell:
         reason: one line, where it is not simply done.
         seconds: of all attempts.
         attempts: in order.
+        trial: number of the search's trial that it is of.
     """
 
     index: int
@@ -73,6 +74,7 @@ class Cell:
     reason: str | None = None
     seconds: float = 0.0
     attempts: list[Attempt] = field(default_factory=list)
+    trial: int | None = None
 
     @property
     def run(self) -> str | None:
@@ -94,12 +96,28 @@ class Manifest:
         self.folder = folder
         self.content = content
         self.cells = cells
+        self._held = False
 
     @classmethod
     def create(
-        cls, folder: Path, *, command: str, overrides: Sequence[str], launcher: dict[str, Any]
+        cls,
+        folder: Path,
+        *,
+        command: str,
+        overrides: Sequence[str],
+        launcher: dict[str, Any],
+        search: Sequence[str] = (),
+        trust: Sequence[str] = (),
     ) -> Manifest:
         """A new sweep, not yet written.
+
+        Args:
+            folder: of the sweep.
+            command: the whole command line.
+            overrides: as typed, with several values.
+            launcher: its settings.
+            search: more folders with config groups, absolute.
+            trust: trusted modules; later commands must name them again.
 
         Raises:
             RunError: there is a sweep in that folder.
@@ -116,8 +134,10 @@ class Manifest:
             "command": redact_text(command),
             "overrides": [redact_text(text) for text in overrides],
             "launcher": launcher,
+            "search": list(search),
+            "trust": list(trust),
         }
-        return cls(folder.absolute(), content, [])
+        return cls(folder.resolve(), content, [])
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:
@@ -129,8 +149,11 @@ class Manifest:
         file = folder / SWEEP_FILE
         try:
             content = json.loads(file.read_bytes())
-            cells = [_cell(stored) for stored in content.pop("cells")]
             version = int(content["format_version"])
+            if version <= FORMAT_VERSION:
+                stored = content.pop("cells")
+                cells = [_cell(i, cell) for i, cell in enumerate(stored)]
+                _check_content(content)
         except FileNotFoundError:
             raise RunError(
                 f"{folder} is no sweep's folder: it has no {SWEEP_FILE}; give a folder like "
@@ -142,7 +165,12 @@ class Manifest:
             raise RunError(f"{file} is damaged ({error}); restore the file") from error
         if version > FORMAT_VERSION:
             raise RunError(f"{file} has format_version {version}; upgrade ganvas")
-        return cls(folder.absolute(), content, cells)
+        return cls(folder.resolve(), content, cells)
+
+    @property
+    def name(self) -> str:
+        """Of the sweep; it stays when the folder is moved."""
+        return str(self.content["name"])
 
     def save(self) -> None:
         """Writes `sweep.json`.
@@ -180,45 +208,23 @@ class Manifest:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps other drivers out while this one runs.
+        """Keeps other drivers out while this one runs; within itself it does nothing.
 
         Raises:
             RunError: another process runs the sweep.
         """
+        if self._held:
+            yield
+            return
         lock = RunLock(self.folder)
+        self._held = True
         try:
+            for left in self.folder.glob(f".{SWEEP_FILE}.*.tmp"):  # its writer was killed
+                left.unlink(missing_ok=True)
             yield
         finally:
+            self._held = False
             lock.release()
-
-    def settle(self) -> None:
-        """Finds out what became of cells whose driver was killed; nobody may run the sweep.
-
-        Raises:
-            RunError: a job of that driver is still ending.
-        """
-        for cell in self.cells:
-            if cell.state == "running":
-                cell.state, cell.reason = self.outcome(cell)
-                if cell.state == "running":
-                    raise RunError(
-                        f"cell {cell.index} ({cell.run}) is still in use by process "
-                        f"{holder(self.folder / str(cell.run))}; wait for it to end, or stop it"
-                    )
-
-    def outcome(self, cell: Cell) -> tuple[State, str | None]:
-        """What the record of a cell's run says of it."""
-        folder = self.folder / str(cell.run)
-        try:
-            record = read_run_json(folder)
-        except RunError:
-            return "interrupted", "its process was killed before it began"
-        if record["status"] == "running":
-            if holder(folder) is not None:
-                return "running", None
-            return "interrupted", "its process was killed"
-        states: dict[str, State] = {"finished": "done", "failed": "failed"}
-        return states.get(record["status"], "interrupted"), record.get("reason")
 
     def counts(self) -> dict[State, int]:
         """Number of cells by state, states without cells left out."""
@@ -228,10 +234,27 @@ class Manifest:
         return found
 
 
-def _cell(stored: dict[str, Any]) -> Cell:
-    known = Cell.__dataclass_fields__
-    attempts = [Attempt(**attempt) for attempt in stored.get("attempts", [])]
-    return Cell(**{k: v for k, v in stored.items() if k in known} | {"attempts": attempts})
+def _check_content(content: dict[str, Any]) -> None:
+    for key, kind in (("name", str), ("overrides", list), ("launcher", dict)):
+        if not isinstance(content[key], kind):
+            raise TypeError(f"{key}: {content[key]!r}")
+
+
+def _cell(index: int, stored: dict[str, Any]) -> Cell:
+    """A cell as it was written down; no folder outside the sweep's is ever gone to."""
+    attempts = [Attempt(**_known(Attempt, attempt)) for attempt in stored.get("attempts", [])]
+    cell = Cell(**_known(Cell, stored) | {"attempts": attempts})
+    if cell.index != index or cell.state not in get_args(State):
+        raise ValueError(f"cell {index}: index {cell.index!r}, state {cell.state!r}")
+    for place in (cell.name, *(attempt.run for attempt in attempts)):
+        path = PurePosixPath(place)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise ValueError(f"cell {index}: {place!r} is outside of the sweep's folder")
+    return cell
+
+
+def _known(kind: type[Any], stored: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in stored.items() if k in kind.__dataclass_fields__}
 
 
 def now() -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ganvas.engine.command import as_override
-from ganvas.engine.compose import compose, split_hydra, sweep_jobs
+from ganvas.engine.compose import compose
+from ganvas.engine.grammar import split_hydra, sweep_jobs
 from ganvas.engine.settings import validate
 from ganvas.errors import ConfigError
 from ganvas.sweep.cells import Planned, plan

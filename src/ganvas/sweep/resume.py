@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganvas.engine.command import command_settings
-from ganvas.engine.compose import split_hydra, sweep_jobs
+from ganvas.engine.grammar import split_hydra, sweep_jobs
 from ganvas.errors import ConfigError, RunError
 from ganvas.sweep.cells import plan
 from ganvas.sweep.launch import run_cells
