@@ -16,7 +16,7 @@ from wandb_reader import read_wandb
 
 from ganvas.errors import ConfigError
 from ganvas.tracking import WandbTracker
-from ganvas.tracking.wandb_logger import has_account
+from ganvas.tracking.wandb_account import has_account
 
 CONFIG = {"loss": {"beta": 4.0, "schedule": {"start": 0}}, "seed": 3}
 IMAGE = np.zeros((4, 6, 3), dtype=np.uint8)

@@ -20,6 +20,11 @@ _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 class OfflineRun:
     run_id: str = ""
     project: str = ""
+    entity: str = ""
+    group: str = ""
+    name: str = ""
+    job_type: str = ""
+    sweep_id: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -55,8 +60,13 @@ def _take(run: OfflineRun, record: Any) -> None:
     kind = record.WhichOneof("record_type")
     if kind == "run":
         run.run_id, run.project = record.run.run_id, record.run.project
+        run.entity, run.group = record.run.entity, record.run.run_group
+        run.name, run.job_type = record.run.display_name, record.run.job_type
+        run.sweep_id = record.run.sweep_id
         run.tags = list(record.run.tags)
         run.config.update(_items(record.run.config.update))
+    elif kind == "config":
+        run.config.update(_items(record.config.update))
     elif kind == "history":
         run.history.append(_items(record.history.item))
     elif kind == "summary":

@@ -120,7 +120,7 @@ def _places(folder: Path) -> dict[str, str]:
 def _wandb_place(info: dict[str, Any], folder: Path) -> str:
     if info.get("url"):
         return str(info["url"])
-    return f"{info['mode']}: {_shown(folder / 'wandb')}  (upload later with `wandb sync`)"
+    return f"{info['mode']}: {_shown(folder / 'wandb')}  (upload later with `ganvas sync`)"
 
 
 def _shown(path: Path) -> str:

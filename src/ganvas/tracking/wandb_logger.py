@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import logging
-import netrc
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, final
 
-from ganvas.errors import ConfigError
+from ganvas.errors import ConfigError, RunError
+from ganvas.tracking.files import read_run_json
+from ganvas.tracking.wandb_account import Mode, configured_mode, quiet_wandb, resolved_mode
 
 if TYPE_CHECKING:
     import numpy as np
 
-Mode = Literal["auto", "online", "offline", "disabled"]
-
-_MODES: Mapping[str, Mode] = {
-    "online": "online",
-    "run": "online",
-    "shared": "online",
-    "offline": "offline",
-    "dryrun": "offline",
-    "disabled": "disabled",
-}
+MAX_NAME = 128
+"""Characters that W&B takes for a run's name and for a group's."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +26,9 @@ class WandbTracker:
     """Shows a run in Weights & Biases, with `step` (batches consumed) as the x-axis.
 
     Nothing but config, metrics, pictures and system statistics is sent: no code, no git diff,
-    no error reports. Files are kept in the run's `wandb/`; `wandb sync` uploads an offline run.
+    no error reports. Files are kept in the run's `wandb/`; `ganvas sync` uploads offline runs.
+    Under a W&B agent (`WANDB_SWEEP_ID` is set) id, project and entity are those of the agent, and
+    a run that is resumed later goes on under them.
 
     Args:
         project: in which runs are shown.
@@ -49,7 +42,7 @@ class WandbTracker:
         artifacts: upload the best checkpoint too.
         init_timeout: seconds that an unreachable server may cost before the run goes on offline.
         finish_timeout: seconds that the end of a run waits for uploads; what is left can be
-            sent later with `wandb sync`.
+            sent later with `ganvas sync`.
     """
 
     def __init__(
@@ -78,14 +71,15 @@ class WandbTracker:
         self.finish_timeout = finish_timeout
         self._run: Any = None
         self._active_mode: Mode = "disabled"
+        self._sweep: str | None = None
 
     def check(self) -> None:
         """Whether the run would be shown; see `Ready.check`."""
-        mode = _configured_mode(self.mode)
+        mode = configured_mode(self.mode)
         if mode == "disabled":
             raise ConfigError("W&B is disabled, by logger.mode or WANDB_MODE, and shows nothing")
         if mode == "online":
-            _resolve(mode, settings=_quiet_import().setup().settings)
+            resolved_mode(mode, settings=quiet_wandb().setup().settings)
 
     def start(
         self,
@@ -103,31 +97,42 @@ class WandbTracker:
         Raises:
             ConfigError: `mode` is "online" and no account is set up.
         """
-        mode = _configured_mode(self.mode)
+        mode = configured_mode(self.mode)
         if mode == "disabled":
             return
-        wandb = _quiet_import()
-        self._active_mode = _resolve(mode, settings=wandb.setup().settings)
+        wandb = quiet_wandb()
+        self._active_mode = resolved_mode(mode, settings=wandb.setup().settings)
         if wandb.run is not None:
             _log.warning("another W&B run (%s) was live and is finished now", wandb.run.id)
             wandb.finish()
         arguments: dict[str, Any] = {
             "dir": str(run_dir),
             "config": dict(config),
-            "project": self.project,
-            "entity": self.entity,
-            "group": self.group,
+            "group": _short(self.group),
             "tags": [*self.tags, *(tag for tag in tags if tag not in self.tags)],
             "notes": self.notes,
-            "name": self.name or name,
-            "id": run_id,
+            "name": _short(self.name or name),
             "job_type": job_type,
             "resume": "allow",
             "save_code": False,
+            **self._place(wandb.setup().settings.sweep_id, run_dir=run_dir, run_id=run_id),
         }
         self._run = self._init(wandb, arguments, run_dir=run_dir)
+        if hidden := _hidden(config, shown=dict(self._run.config)):
+            self._run.config.update(hidden)
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")
+
+    def _place(self, agent: str | None, *, run_dir: Path, run_id: str) -> dict[str, Any]:
+        """Project, entity and id; W&B would complain of ours where an agent has named them."""
+        self._sweep = agent
+        if agent is not None:
+            return {}
+        earlier = _recorded(run_dir)
+        if earlier.get("sweep"):
+            self._sweep = str(earlier["sweep"])
+            return {key: earlier.get(key) for key in ("project", "entity", "id")}
+        return {"project": self.project, "entity": self.entity, "id": run_id}
 
     def _init(self, wandb: Any, arguments: Mapping[str, Any], *, run_dir: Path) -> Any:
         settings = self._settings(wandb)
@@ -140,7 +145,7 @@ class WandbTracker:
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         _log.warning(
-            "W&B at %s did not take the run (%s); it goes on offline, `wandb sync` uploads it "
+            "W&B at %s did not take the run (%s); it goes on offline, `ganvas sync` uploads it "
             "later",
             wandb.setup().settings.base_url,
             reason,
@@ -150,7 +155,7 @@ class WandbTracker:
         for leftover in set(folder.glob("run-*")) - before:
             shutil.rmtree(leftover, ignore_errors=True)
         self._active_mode = "offline"
-        wandb = _quiet_import()
+        wandb = quiet_wandb()
         return wandb.init(mode="offline", settings=self._settings(wandb), **arguments)
 
     def _settings(self, wandb: Any) -> Any:
@@ -165,6 +170,7 @@ class WandbTracker:
             "disable_git": True,
             "disable_job_creation": True,
             "x_save_requirements": False,
+            "sweep_id": self._sweep,
         }
         # Older versions lack some of them and refuse a name that they don't know.
         known = wandb.Settings.model_fields
@@ -212,16 +218,17 @@ class WandbTracker:
             self._run.summary.update({f"best/{name}": value for name, value in best.items()})
 
     def info(self) -> dict[str, Any] | None:
-        """Id, project, entity, mode and web address (None offline) of the run."""
+        """Id, project, entity, mode, address (None offline) and, where it is one's, the sweep."""
         if self._run is None:
             return None
         online = self._active_mode == "online"
         return {
             "id": self._run.id,
-            "project": self.project,
-            "entity": (self._run.entity if online else self.entity) or None,
+            "project": self._run.project,
+            "entity": (self._run.entity if online else self._run.settings.entity) or None,
             "mode": self._active_mode,
             "url": self._run.url if online else None,
+            **({"sweep": self._sweep} if self._sweep else {}),
         }
 
     def finish(self, exit_code: int = 0) -> None:
@@ -231,57 +238,34 @@ class WandbTracker:
             run.finish(exit_code=exit_code)
 
 
-def _configured_mode(mode: Mode) -> Mode:
-    if mode != "auto":
-        return mode
-    wanted = os.environ.get("WANDB_MODE", "").lower()
-    if not wanted:
-        return "auto"
-    if wanted not in _MODES:
-        raise ConfigError(
-            f"WANDB_MODE must be online, offline or disabled, got {wanted!r}; "
-            "set one of them or unset it"
-        )
-    return _MODES[wanted]
+def _short(name: str | None) -> str | None:
+    """A name as long as W&B takes it, without its middle: cells differ at the end."""
+    if name is None or len(name) <= MAX_NAME:
+        return name
+    return f"{name[: MAX_NAME // 2 - 1]}…{name[-MAX_NAME // 2 :]}"
 
 
-def _resolve(mode: Mode, *, settings: Any) -> Mode:
-    account = bool(settings.api_key) or has_account(settings.base_url)
-    if mode == "auto":
-        return "online" if account else "offline"
-    if mode == "online" and not account:
-        raise ConfigError(
-            f"W&B mode is online, but no account is set up for {settings.base_url}; run "
-            "`wandb login`, set WANDB_API_KEY, or choose logger.mode=offline"
-        )
-    return mode
-
-
-def has_account(host: str) -> bool:
-    """Whether credentials for a W&B server are set up: a look at environment and netrc only.
-
-    Args:
-        host: address of the server.
-    """
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    named = os.environ.get("NETRC")
-    files = [Path(named)] if named else [Path("~/.netrc"), Path("~/_netrc")]
-    return any(_in_netrc(file.expanduser(), host) for file in files)
-
-
-def _in_netrc(file: Path, host: str) -> bool:
+def _recorded(run_dir: Path) -> dict[str, Any]:
+    """Where the run was shown before, from its record."""
     try:
-        entry = netrc.netrc(file).authenticators(urlsplit(host).netloc)
-    except (OSError, netrc.NetrcParseError):
-        return False
-    return bool(entry and entry[2])
+        return dict(read_run_json(run_dir).get("wandb") or {})
+    except RunError:
+        return {}
 
 
-def _quiet_import() -> Any:
-    # An error of W&B's own would be reported over the network, from offline runs too.
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    import wandb
+def _hidden(config: Mapping[str, Any], *, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections in whose place an agent's parameter is shown (`model: vae`), key by dotted key."""
+    covered = {k: v for k, v in config.items() if isinstance(v, dict) and k in shown}
+    flat: dict[str, Any] = {}
+    for key, section in covered.items():
+        if not isinstance(shown[key], dict):
+            _flatten(section, prefix=key, into=flat)
+    return {key: value for key, value in flat.items() if key not in shown}
 
-    wandb.setup(settings=wandb.Settings(silent=True, quiet=True))
-    return wandb
+
+def _flatten(section: Mapping[str, Any], *, prefix: str, into: dict[str, Any]) -> None:
+    for key, value in section.items():
+        if isinstance(value, dict) and value:
+            _flatten(value, prefix=f"{prefix}.{key}", into=into)
+        else:
+            into[f"{prefix}.{key}"] = value

@@ -1,0 +1,90 @@
+"""W&B's account, mode and module: a look at the environment and files, never a question asked."""
+
+from __future__ import annotations
+
+import netrc
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from ganvas.errors import ConfigError
+
+Mode = Literal["auto", "online", "offline", "disabled"]
+
+_MODES: Mapping[str, Mode] = {
+    "online": "online",
+    "run": "online",
+    "shared": "online",
+    "offline": "offline",
+    "dryrun": "offline",
+    "disabled": "disabled",
+}
+
+
+def configured_mode(mode: Mode) -> Mode:
+    """The mode that `WANDB_MODE` asks for where the config leaves it open.
+
+    Raises:
+        ConfigError: it asks for one that there is not.
+    """
+    if mode != "auto":
+        return mode
+    wanted = os.environ.get("WANDB_MODE", "").lower()
+    if not wanted:
+        return "auto"
+    if wanted not in _MODES:
+        raise ConfigError(
+            f"WANDB_MODE must be online, offline or disabled, got {wanted!r}; "
+            "set one of them or unset it"
+        )
+    return _MODES[wanted]
+
+
+def resolved_mode(mode: Mode, *, settings: Any) -> Mode:
+    """Online or offline, whichever is possible where the mode is "auto".
+
+    Raises:
+        ConfigError: it is "online" and no account is set up.
+    """
+    account = bool(settings.api_key) or has_account(settings.base_url)
+    if mode == "auto":
+        return "online" if account else "offline"
+    if mode == "online" and not account:
+        raise ConfigError(
+            f"W&B mode is online, but no account is set up for {settings.base_url}; run "
+            "`wandb login`, set WANDB_API_KEY, or choose logger.mode=offline"
+        )
+    return mode
+
+
+def has_account(host: str) -> bool:
+    """Whether credentials for a W&B server are set up: a look at environment and netrc only.
+
+    Args:
+        host: address of the server.
+    """
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    named = os.environ.get("NETRC")
+    files = [Path(named)] if named else [Path("~/.netrc"), Path("~/_netrc")]
+    return any(_in_netrc(file.expanduser(), host) for file in files)
+
+
+def _in_netrc(file: Path, host: str) -> bool:
+    try:
+        entry = netrc.netrc(file).authenticators(urlsplit(host).netloc)
+    except (OSError, netrc.NetrcParseError):
+        return False
+    return bool(entry and entry[2])
+
+
+def quiet_wandb() -> Any:
+    """The module, set up to print nothing and to report no errors of its own."""
+    # An error of W&B's own would be reported over the network, from offline runs too.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    import wandb
+
+    wandb.setup(settings=wandb.Settings(silent=True, quiet=True))
+    return wandb
