@@ -16,11 +16,8 @@ function weights(run, metric) {
 /** A run's value of a metric as stored; undefined where it has none. */
 const stored = (run, metric) => get(get(run.values, metric), weights(run, metric)) ?? undefined;
 
-/** What must be equal for two values to be compared, as a short hash; "" where it is unknown. */
-function protocolOf(run, metric) {
-  const protocol = get(run.protocols, metric) ?? "";
-  return typeof protocol === "string" ? protocol : get(protocol, weights(run, metric)) ?? "";
-}
+/** Hash of what must be equal for two values to be compared; "" where it is unknown. */
+const protocolOf = (run, metric) => get(run.protocols, metric) ?? "";
 
 const PEAKS = ["gpu", "process"];
 const peak = (run) => PEAKS.map((kind) => run.peak_mib?.[kind]).find(Number.isFinite);

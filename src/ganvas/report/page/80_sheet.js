@@ -57,7 +57,24 @@ function valuesPart(run) {
 /** A protocol by its hash: each is in the page once. */
 const protocol = (hash) => get(page.data.protocols ?? {}, hash) ?? hash;
 
+/** One entry of the record, with its protocol in full. */
+function evaluation(one) {
+  const error = rank(one.uncertainty) === 2 ? "" : ` ± ${show(one.uncertainty)}`;
+  return [`${one.split}/${one.name} ${show(one.value)}${error}`,
+    { ...one, protocol: protocol(one.protocol) }];
+}
+
+/** Every protocol of a run's values once, under the metrics that were measured by it. */
+function protocols(run) {
+  const metrics = new Map();
+  for (const [name, hash] of Object.entries(run.protocols)) {
+    metrics.set(hash, [...(metrics.get(hash) ?? []), name]);
+  }
+  return [...metrics].map(([hash, names]) => [`${hash}: ${names.join(", ")}`, protocol(hash)]);
+}
+
 function folded(title, entries) {
+  if (!entries.length) return "";
   return part(title, ...entries.map(([name, content]) => el("details", {},
     el("summary", {}, name), facts(content))));
 }
@@ -87,18 +104,13 @@ function drawSheet() {
   const close = el("button", { type: "button", className: "close", "aria-label": "Close",
     "data-focus": "close" }, "✕");
   close.onclick = () => $("#sheet").close();
-  const evaluations = (from.evaluations ?? []).map((one) => [
-    `${one.split}/${one.name}  ${show(one.value)}`
-      + (rank(one.uncertainty) === 2 ? "" : ` ± ${show(one.uncertainty)}`),
-    { ...one, protocol: protocol(one.protocol) }]);
   const config = Object.fromEntries([...new Set([...Object.keys(page.data.shared),
     ...Object.keys(run.config)])].sort().map((key) => [key, setting(run, key)]));
   return $("#sheet").replaceChildren(close,
     el("h2", { id: "sheet-h" }, swatch(run.group), run.name, el("small", {}, ` ${run.label}`)),
     identity(run), commandPart(from.command), valuesPart(run),
-    evaluations.length ? folded("Evaluations", evaluations) : "",
-    folded("Metric protocols", Object.entries(from.protocol ?? run.protocols).map(
-      ([name, measured]) => [name, protocol(measured)])),
+    folded("Evaluations", (from.evaluations ?? []).map(evaluation)),
+    folded("Metric protocols", protocols(run)),
     optional("Code", from.git, "Not from a git checkout."), wandbPart(from.wandb),
     optional("Hardware", from.hardware, "Not recorded."),
     optional("Packages", from.packages, "Not recorded."), part("Config", facts(config)));
