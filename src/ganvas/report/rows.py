@@ -43,8 +43,8 @@ def configs_of(runs: Sequence[RunView]) -> tuple[list[str], dict[str, Any]]:
 
     A cell that has not begun knows only what was typed for it; what it lacks counts as equal.
     """
-    first = next((_shown(run.config) for run in runs if run.facts), {})
-    configs = [_shown(run.config) if run.facts else first | _shown(run.config) for run in runs]
+    first = next((_shown(run) for run in runs if run.facts), {})
+    configs = [_shown(run) if run.facts else first | _shown(run) for run in runs]
     differing = varying_keys(configs)
     typed = list(dict.fromkeys(key for run in runs for key in run.typed))
     telling = telling_keys([{**c, "seed": None} for c in configs], typed=typed)
@@ -55,20 +55,22 @@ def configs_of(runs: Sequence[RunView]) -> tuple[list[str], dict[str, Any]]:
     return list(keys), shared
 
 
-def _shown(config: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(run: RunView) -> dict[str, Any]:
+    """A record is redacted already; what was typed for a cell that has none is not."""
+    config = run.config if run.facts else redact(run.config)
     return {k: v for k, v in config.items() if k.partition(".")[0] not in _UNSHOWN}
 
 
 def run_of(run: RunView, *, keys: Sequence[str]) -> dict[str, Any]:
     """One run, without curves and pictures; its protocols by hash, see `protocols_of`."""
-    text = (lambda item: item) if run.facts else _redacted  # a record is redacted already
+    config = _shown(run)
     return {
         "id": run.id,
         "name": run.name,
         "path": run.place,
-        "label": text(run.label),
+        "label": redact_text(run.label),
         "status": run.status,
-        "reason": text(run.reason),
+        "reason": run.reason and redact_text(run.reason),
         "seed": run.seed,
         "cell": run.cell,
         "group": run.group,
@@ -76,15 +78,11 @@ def run_of(run: RunView, *, keys: Sequence[str]) -> dict[str, Any]:
         "finished": run.finished,
         "seconds": plain(run.seconds),
         "peak_mib": plain(run.peak_mib),
-        "config": {key: plain(text(run.config[key])) for key in keys if key in run.config},
+        "config": {key: plain(config[key]) for key in keys if key in config},
         "values": {name: _value(value) for name, value in run.values.items()},
         "protocols": {name: digest(p) for name, p in _measured_by(run).items()},
         "provenance": plain({**run.facts, "evaluations": list(map(_evaluation, run.evaluations))}),
     }
-
-
-def _redacted(value: Any) -> Any:
-    return redact_text(value) if isinstance(value, str) else redact(value)
 
 
 def _value(value: MetricValue) -> dict[str, Any]:
