@@ -6,13 +6,20 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from ganvas.report.collect import read_runs
+from ganvas.report.groups import Group
+from ganvas.report.ranking import Asked, Comparison, compare
 from ganvas.tracking import RunRecord
 from ganvas.tracking.record import Status
 
 FINGERPRINT = "9bea64f9"
+ELBO = "test/elbo"
 NETWORKS = {"vae": "dense", "conv_vae": "conv"}
 HIGHER = {"elbo": True, "loss": False, "fd_classifier": False, "reconstruction_mse": False}
+
+_no_sync = patch("ganvas.tracking.files.os.fsync", new=lambda fd: None)  # a slow disk tests nothing
 
 Values = Mapping[str, "float | tuple[float, float]"]
 
@@ -33,6 +40,7 @@ def config_of(model: str = "vae", beta: float = 1, seed: int = 0, **more: Any) -
     }
 
 
+@_no_sync
 def make_run(
     root: Path,
     *,
@@ -120,6 +128,7 @@ def make_grid(root: Path, *, seeds: int = 3) -> list[Path]:
     ]
 
 
+@_no_sync
 def evaluate(folder: Path, *results: Mapping[str, Any]) -> None:
     """Adds what `ganvas evaluate` would have recorded."""
     common = {
@@ -138,3 +147,21 @@ def write_sweep(folder: Path, cells: Sequence[Mapping[str, Any]]) -> None:
     full = [{"index": i, "reason": None, "attempts": [], **c} for i, c in enumerate(cells)]
     content = {"format_version": 1, "name": folder.name, "cells": full}
     (folder / "sweep.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def compared(root: Path, **asked: Any) -> Comparison:
+    return compare(read_runs([root]), Asked(**asked))
+
+
+def make_seeds(root: Path, numbers: list[float], *, metric: str = ELBO, **more: Any) -> None:
+    for seed, number in enumerate(numbers):
+        make_run(root, seed=seed, values={metric: number}, **more)
+
+
+def group(comparison: Comparison, label: str) -> Group:
+    (found,) = (g for g in comparison.groups if g.label == label)
+    return found
+
+
+def best_labels(comparison: Comparison, metric: str = ELBO) -> list[str]:
+    return [g.label for g in comparison.groups if g.id in comparison.best.get(metric, ())]

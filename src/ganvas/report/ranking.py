@@ -105,11 +105,11 @@ def compare(collection: Collection, asked: Asked | None = None) -> Comparison:
     groups = _sorted(groups, asked.sort, keys=keys, metrics=metrics)
     best, notes = {}, []
     for name, higher in metrics.items():
-        fault = _unrankable(groups, name, higher, asked)
-        if fault is None:
-            best[name] = _best(groups, name, higher=bool(higher))
-            fault = _doubt(groups, name, best[name])
-        notes += [f"{name}: {fault}"] if fault else []
+        if fault := _unrankable(groups, name, higher, asked):
+            notes.append(f"{name}: {fault}")
+            continue
+        best[name] = _best(groups, name, higher=bool(higher))
+        notes += [f"{name}: {doubt}" for doubt in _doubts(groups, name, best[name])]
     notes += [*_value_notes(groups, metrics, asked), *_group_notes(groups, runs, keys, asked)]
     if asked.metrics is None and (more := [m for m in rated_metrics(runs) if m not in metrics]):
         notes.append(f"more metrics: {', '.join(more)} (metric=NAME or metric=[NAME,NAME])")
@@ -175,20 +175,25 @@ def _best(groups: Sequence[Group], name: str, *, higher: bool) -> frozenset[str]
     return frozenset(group.id for mean, group in rivals if mean == top)
 
 
-def _doubt(groups: Sequence[Group], name: str, best: frozenset[str]) -> str | None:
-    """Where the lead over the next group is within what seeds make of it."""
-    first = [g.values[name] for g in groups if g.id in best]
+def _doubts(groups: Sequence[Group], name: str, best: frozenset[str]) -> Iterator[str]:
+    """A lead within what seeds make of it; a mean of those runs alone that did not fail."""
+    first = [group for group in groups if group.id in best]
+    for group in first:
+        left = sum(run.status in ("failed", "killed") for run in group.runs)
+        if left:
+            yield f"the best mean, of {group.label}, leaves out {left} that failed"
     rest = [g.values[name] for _, g in _rivals(groups, name) if g.id not in best]
     if len(first) != 1 or not rest:
-        return None
-    lead = first[0]
+        return
+    lead = first[0].values[name]
     near = sum(
         abs((lead.mean or 0.0) - (other.mean or 0.0))
         <= _SURE * math.hypot(lead.error or 0.0, other.error or 0.0)
         for other in rest
     )
-    groups_told = "one other group is" if near == 1 else f"{near} other groups are"
-    return f"{groups_told} within two standard errors of the best" if near else None
+    if near:
+        groups_told = "one other group is" if near == 1 else f"{near} other groups are"
+        yield f"{groups_told} within two standard errors of the best"
 
 
 def _value_notes(
