@@ -41,14 +41,23 @@ def _status(folder: Path, overrides: list[str]) -> int:
 
 
 def _resume(folder: Path, overrides: list[str]) -> int:
-    from ganvas.sweep.closing import close
     from ganvas.sweep.resume import resume
 
-    return close(folder, code=resume(folder, overrides))
+    return _run(resume, folder, overrides)
 
 
 def _add(folder: Path, overrides: list[str]) -> int:
-    from ganvas.sweep.closing import close
     from ganvas.sweep.resume import add
 
-    return close(folder, code=add(folder, overrides))
+    return _run(add, folder, overrides)
+
+
+def _run(action: Callable[[Path, list[str]], int], folder: Path, overrides: list[str]) -> int:
+    from ganvas.sweep.closing import close
+    from ganvas.sweep.launch import SweepStopped
+
+    try:
+        code = action(folder, overrides)
+    except SweepStopped as stopped:
+        code = stopped.code
+    return close(folder, code=code)

@@ -22,14 +22,18 @@ def command_settings(section: type[S], name: str, run: str, overrides: Sequence[
     Raises:
         ConfigError: for an unknown key, a wrong type or a value out of range.
     """
-    search, overrides = _searched(overrides)
+    search, overrides = searched(overrides)
     config = compose(overrides, name=name, search=search).config
     config.run = ""  # the folder's own name may look like an interpolation
     return validate(section, {**resolve(config), "run": run})
 
 
-def _searched(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Folders of `--config-dir`, and the overrides."""
+def searched(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Folders of `--config-dir`, and the overrides.
+
+    Raises:
+        ConfigError: for another flag, or a folder that is not there.
+    """
     search, overrides, rest = [], [], iter(arguments)
     for argument in rest:
         flag, given, folder = argument.partition("=")

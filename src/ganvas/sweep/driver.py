@@ -6,24 +6,23 @@ import os
 import signal
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import FrameType
 from typing import Any, final
 
-from ganvas.errors import RunError
+from ganvas.errors import GanvasError, RunError
+from ganvas.sweep.cells import thawed
 from ganvas.sweep.job import Job, resumable
 from ganvas.sweep.manifest import Attempt, Cell, Manifest, State, now
-from ganvas.sweep.server import start
+from ganvas.sweep.outcome import ended_as, last_words
+from ganvas.sweep.server import JobProcess, start, wait_for_one
 from ganvas.sweep.settings import LauncherSettings
-from ganvas.sweep.slots import Slot, Slots
+from ganvas.sweep.slots import Slot, Slots, num_gpus
 from ganvas.sweep.source import Reporter, Source
-from ganvas.tracking import read_run_json
 from ganvas.tracking.files import run_folder
 
 LOGS = "logs"
@@ -31,22 +30,23 @@ POLL_SECONDS = 0.5
 GRACE_SECONDS = 60.0
 """What a job that was told to stop has to write its checkpoint in."""
 EXIT_OK, EXIT_FAILED, EXIT_REFUSED = 0, 1, 2
-KILLS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+ONE_SIGNAL_SECONDS = 1.0
+"""`timeout` and others signal a process and then its whole group: that is one signal."""
+MAX_LOST_STARTS = 3
+"""How often the server of jobs may be killed just as a job begins."""
 
 
 @dataclass
 class _Running:
     cell: Cell
-    process: ForkServerProcess
+    process: JobProcess
     slot: Slot
     began: float
+    said: int
+    """Bytes in the cell's log when it began."""
     stopped: str | None = None
     pruned: bool = False
     kill_at: float | None = None
-
-    @property
-    def attempt(self) -> Attempt:
-        return self.cell.attempts[-1]
 
 
 @final
@@ -79,8 +79,12 @@ class Driver:
         self._configs = dict(configs or {})
         self._running: list[_Running] = []
         self._again: deque[Cell] = deque()
+        self._tries: Counter[int] = Counter()
+        self._lost_starts = 0
         self._stopping: str | None = None
-        self._signal: int | None = None
+        self._signals_got: list[int] = []
+        self._signalled_at = 0.0
+        self._signals_obeyed = 0
 
     def run(self) -> int:
         """Run cells until there are none left; the sweep's exit code.
@@ -89,6 +93,7 @@ class Driver:
 
         Raises:
             OSError: `sweep.json` can't be written; jobs were interrupted, with checkpoints.
+            RunError: no process can be started; likewise.
         """
         with self._signals():
             try:
@@ -97,43 +102,48 @@ class Driver:
             except BaseException:
                 self._end_all()
                 raise
-        if self._signal is not None:
-            return 128 + self._signal
+        if self._signals_got:
+            return 128 + self._signals_got[0]
         states = {cell.state for cell in self.manifest.cells}
         return EXIT_OK if states <= {"done"} else EXIT_FAILED
 
     def _step(self) -> bool:
         """One round; whether there is more to do."""
-        while not self._stopping and self._start_next():
+        while not self._stopping and not self._signals_got and self._start_next():
             pass
+        self._obey()
         if not self._running:
-            return False
-        wait([job.process.sentinel for job in self._running], timeout=POLL_SECONDS)
+            return bool(self._again) and not self._stopping
+        wait_for_one([job.process for job in self._running], seconds=POLL_SECONDS)
+        self._obey()
         for job in list(self._running):
-            if job.process.exitcode is not None:
+            if job.process.over():
                 self._ended(job)
             else:
                 self._watch(job)
         return True
 
     def _start_next(self) -> bool:
-        """Start a cell, if there is one and room for it."""
+        """Start a cell, if there is one and room for it; whether the next one may be tried."""
         cell = self._again.popleft() if self._again else self.source.next()
         if cell is None:
             return False
-        config, choices = self._configs.get(cell.index) or self.manifest.frozen(cell)
-        threads = cell.attempts[0].threads if cell.attempts else None
-        slot = self.slots.take(_num_gpus(config), threads=threads)
+        try:
+            config, choices = self._configs.get(cell.index) or thawed(
+                self.manifest, cell, trust=self.trust
+            )
+            threads = cell.attempts[0].threads if cell.attempts else None
+            slot = self.slots.take(num_gpus(config), threads=threads)
+        except GanvasError as error:
+            self._close(cell, "failed", " ".join(str(error).split()))
+            return True
         if slot is None:
             self._again.appendleft(cell)
             return False
-        folder = self.manifest.folder / cell.run if cell.run else None
-        resumed = folder is not None and resumable(folder)
-        if folder is None or not resumed:
-            folder = run_folder(self.manifest.folder, cell.name)
+        job = self._job(cell, slot, config, choices)
         cell.attempts.append(
             Attempt(
-                run=folder.relative_to(self.manifest.folder).as_posix(),
+                run=job.folder.relative_to(self.manifest.folder).as_posix(),
                 started=now(),
                 threads=slot.threads,
                 gpus=None if slot.gpus is None else list(slot.gpus),
@@ -141,19 +151,44 @@ class Driver:
         )
         cell.state, cell.reason = "running", None
         self.manifest.save()
-        job = Job(
+        self._begin(cell, job, slot)
+        return True
+
+    def _job(self, cell: Cell, slot: Slot, config: dict[str, Any], choices: dict[str, str]) -> Job:
+        """Goes on with the cell's last run where it can, or else begins one of its own."""
+        folder = self.manifest.folder / cell.run if cell.run else None
+        resumed = folder is not None and resumable(folder)
+        if folder is None or not resumed:
+            folder = run_folder(self.manifest.folder, cell.name)
+        return Job(
             config=config,
             choices=choices,
             trust=self.trust,
             overrides=tuple(cell.overrides),
             folder=folder,
+            resumed=resumed,
             log=self.log(cell),
             threads=slot.threads,
             environment={**os.environ, **slot.environment()},
         )
-        self._running.append(_Running(cell, start(job), slot, time.monotonic()))
-        self.reporter.started(cell, resumed=resumed)
-        return True
+
+    def _begin(self, cell: Cell, job: Job, slot: Slot) -> None:
+        said = job.log.stat().st_size if job.log.is_file() else 0
+        try:
+            process = start(job)
+        except (OSError, EOFError) as error:  # the server was killed in this moment
+            self._lost_starts += 1
+            self.slots.give(slot)
+            cell.attempts[-1].finished = now()
+            cell.state, cell.reason = "queued", "the server of jobs was killed as it began"
+            if self._lost_starts > MAX_LOST_STARTS:
+                raise RunError(f"no process can be started ({error})") from error
+            self._again.append(cell)
+            return
+        self._lost_starts = 0
+        self._tries[cell.index] += 1
+        self._running.append(_Running(cell, process, slot, time.monotonic(), said))
+        self.reporter.started(cell, resumed=job.resumed)
 
     def log(self, cell: Cell) -> Path:
         """What the processes of a cell print."""
@@ -161,11 +196,9 @@ class Driver:
 
     def _watch(self, job: _Running) -> None:
         """Stop a job that takes too long or is not worth it, or that was told to and does not."""
-        if self._stopping and job.kill_at is None:  # it began as the signal came
-            self._stop(job, self._stopping)
         if job.kill_at is not None:
             if time.monotonic() > job.kill_at:
-                _kill_group(job)
+                job.process.kill()
             return
         limit = self.settings.time_limit
         if limit is not None and time.monotonic() - job.began > limit:
@@ -174,92 +207,83 @@ class Driver:
             job.pruned = True
             self._stop(job, reason)
 
-    def _stop(self, job: _Running, reason: str | None, *, number: int = signal.SIGTERM) -> None:
+    def _stop(self, job: _Running, reason: str, *, number: int = signal.SIGTERM) -> None:
         job.stopped = job.stopped or reason
         job.kill_at = job.kill_at or time.monotonic() + GRACE_SECONDS
-        with suppress(ProcessLookupError):
-            os.kill(job.process.pid or 0, number)
+        job.process.signal(number)
 
     def _ended(self, job: _Running) -> None:
         """Write down what became of a job, and try it again where that was asked for."""
         self._running.remove(job)
-        _kill_group(job)
-        job.process.join()
+        code = job.process.exit_code()
+        job.process.close()
         self.slots.give(job.slot)
-        cell, code = job.cell, job.process.exitcode
-        job.attempt.exit_code, job.attempt.finished = code, now()
+        cell = job.cell
+        cell.attempts[-1].exit_code, cell.attempts[-1].finished = code, now()
         cell.seconds += time.monotonic() - job.began
-        cell.state, cell.reason = self._outcome(job, int(code or 0))
-        refused = code == EXIT_REFUSED
-        tries_left = self.settings.retries - len(cell.attempts) + 1
-        if (cell.state != "done" and not job.stopped and not self._stopping) and (
-            tries_left > 0 and not refused
-        ):
-            cell.state = "queued"
-            self._again.append(cell)
-        else:
-            self.source.ended(cell)
-            if cell.state == "failed" and self.settings.fail_fast:
-                self._stop_all(f"cell {cell.index} failed")
+        words = last_words(self.log(cell), since=job.said)
+        state, reason = ended_as(
+            self.manifest, cell, code, stopped=job.stopped, pruned=job.pruned, words=words
+        )
+        tries_left = self.settings.retries + 1 - self._tries[cell.index]
+        over = job.stopped or self._stopping or code == EXIT_REFUSED or tries_left <= 0
+        if state == "done" or over:
+            self._close(cell, state, reason)
+            return
+        cell.state, cell.reason = "queued", reason
+        self._again.append(cell)
         self.manifest.save()
         self.reporter.ended(cell)
 
-    def _outcome(self, job: _Running, code: int) -> tuple[State, str | None]:
-        cell = job.cell
-        state, reason = self.manifest.outcome(cell)
-        if state == "done":
-            return state, reason
-        if job.pruned:
-            return "done", job.stopped
-        if job.stopped:
-            return "interrupted", job.stopped
-        if code < 0:
-            name = signal.Signals(-code).name
-            hint = "; out of memory?" if -code == signal.SIGKILL else ""
-            return "interrupted" if -code in KILLS else "failed", f"killed by {name}{hint}"
-        if code in (EXIT_FAILED, EXIT_REFUSED) or state == "failed":
-            return "failed", self._reason(cell)
-        return "interrupted", reason or f"exit code {code}"
-
-    def _reason(self, cell: Cell) -> str:
-        """Why a cell failed: its record's word, else the last line it printed."""
-        with suppress(RunError):
-            record = read_run_json(self.manifest.folder / str(cell.run))
-            if record.get("reason"):
-                return str(record["reason"])
-        with suppress(OSError):
-            lines = self.log(cell).read_text(encoding="utf-8", errors="replace").splitlines()
-            said = [line for line in lines if line.strip()]
-            if said:
-                return said[-1].removeprefix("ganvas: ").strip()
-        return "it said nothing"
+    def _close(self, cell: Cell, state: State, reason: str | None) -> None:
+        """The cell is not tried again."""
+        cell.state, cell.reason = state, reason
+        self.source.ended(cell)
+        if state == "failed" and self.settings.fail_fast:
+            self._stop_all(f"cell {cell.index} failed")
+        self.manifest.save()
+        self.reporter.ended(cell)
 
     def _stop_all(self, reason: str, *, number: int = signal.SIGTERM) -> None:
-        self._stopping = reason
-        for job in self._running:
+        self._stopping = self._stopping or reason
+        for job in list(self._running):
             self._stop(job, reason, number=number)
 
     def _end_all(self) -> None:
         """Nothing can be written down any more: let the jobs write their checkpoints, and end."""
         self._stop_all("the sweep's driver failed")
+        end = time.monotonic() + GRACE_SECONDS
+        while self._running and time.monotonic() < end:
+            wait_for_one([job.process for job in self._running], seconds=POLL_SECONDS)
+            self._obey()
+            self._running = [job for job in self._running if not _closed(job.process)]
         for job in self._running:
-            job.process.join(GRACE_SECONDS)
-            _kill_group(job)
+            job.process.kill()
+
+    def _obey(self) -> None:
+        """The first signal is passed on to the jobs, a second one kills them."""
+        got = self._signals_got[self._signals_obeyed :]
+        if got and not self._signals_obeyed:
+            self._stop_all(f"signal {got[0]}", number=got[0])
+        if got and len(self._signals_got) > 1:
+            for job in self._running:
+                job.process.kill()
+        self._signals_obeyed += len(got)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first signal is passed on to the jobs, the second one kills them."""
+        """SIGINT and SIGTERM are written down inside; `_obey` acts, never in between."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def receive(number: int, frame: FrameType | None) -> None:
             del frame
-            if self._signal is not None:
-                for job in self._running:
-                    _kill_group(job)
-            self._signal = self._signal or number
-            self._stop_all(f"signal {number}", number=number)
+            if not self._signals_got:
+                self._signalled_at = time.monotonic()
+            elif time.monotonic() < self._signalled_at + ONE_SIGNAL_SECONDS:
+                return
+            self._signals_got.append(number)
 
         handled = (signal.SIGINT, signal.SIGTERM)
         former = {number: signal.signal(number, receive) for number in handled}
@@ -270,17 +294,7 @@ class Driver:
                 signal.signal(number, handler)
 
 
-def _kill_group(job: _Running) -> None:
-    """End the job's process and all that it started."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(job.process.pid or 0, signal.SIGKILL)
-
-
-def _num_gpus(config: Mapping[str, Any]) -> int:
-    """GPUs that a cell's trainer takes."""
-    import torch
-
-    trainer = config["trainer"]
-    if trainer["accelerator"] == "cpu" or not torch.cuda.is_available():
-        return 0
-    return int(trainer["devices"])
+def _closed(process: JobProcess) -> bool:
+    if over := process.over():
+        process.close()
+    return over

@@ -9,9 +9,10 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import parent_process
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ import torch
 from ganvas.engine.check import check_plain
 from ganvas.engine.checkpoint_files import checkpoint_path, read_checkpoint
 from ganvas.engine.notices import plain_notices
-from ganvas.engine.runs import read_checked
 from ganvas.engine.train import EXIT_FAILED, EXIT_REFUSED, Outcome, train_checked
 from ganvas.errors import GanvasError
 from ganvas.tracking import read_run_json
@@ -38,7 +38,8 @@ class Job:
         choices: of groups.
         trust: trusted modules.
         overrides: for the record.
-        folder: of the run; made where it is not there, gone on with where it is.
+        folder: of the run.
+        resumed: whether the run is there, to be gone on with.
         log: gets all that the process prints.
         threads: of the CPU.
         environment: of the process, its GPUs included.
@@ -49,6 +50,7 @@ class Job:
     trust: tuple[str, ...]
     overrides: tuple[str, ...]
     folder: Path
+    resumed: bool
     log: Path
     threads: int
     environment: dict[str, str]
@@ -83,22 +85,25 @@ def train_job(job: Job) -> int:
 
 
 def _train(job: Job) -> Outcome:
-    if job.folder.is_dir():
-        checked = read_checked(job.folder, trust=job.trust)
-        return train_checked(checked, resume=job.folder)
+    # Not the config in the run's folder, which lacks secrets.
     checked = check_plain(job.config, choices=job.choices, trust=job.trust)
+    if job.resumed:
+        return train_checked(checked, resume=job.folder)
     return train_checked(checked, overrides=job.overrides, folder=job.folder)
 
 
-def run_job(job: Job) -> None:
-    """The whole of a job's process, forked from the server."""
+def run_job(job: Job, pipe: Connection) -> None:
+    """The whole of a job's process, forked from the server; `pipe` gets its exit code."""
     os.setsid()
     os.environ.clear()
     os.environ.update(job.environment)
+    sys.argv = ["ganvas", "train", *job.overrides]  # W&B shows the command line
     _redirect(job.log)
     threading.Thread(target=_end_with_driver, daemon=True).start()
     code = train_job(job)
     atexit._run_exitfuncs()  # W&B's service writes its last lines then; a fork would leave it out
+    with suppress(OSError):
+        pipe.send(code)
     sys.exit(code)
 
 

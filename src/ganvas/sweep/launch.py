@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 from ganvas.engine.settings import validate
 from ganvas.errors import RunError
 from ganvas.sweep.cells import Planned, add_cells, plan
-from ganvas.sweep.driver import Driver
+from ganvas.sweep.driver import EXIT_FAILED, Driver
 from ganvas.sweep.manifest import Cell, Manifest
 from ganvas.sweep.settings import LauncherSettings
 from ganvas.sweep.slots import Slots
 from ganvas.sweep.source import Listed
-from ganvas.sweep.voice import Voice
+from ganvas.sweep.voice import Voice, say
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
     from omegaconf import DictConfig
+
+Configs = dict[int, tuple[dict[str, Any], dict[str, str]]]
+"""Resolved configs and choices of groups, by a cell's index."""
 
 PLANNED: dict[tuple[str, ...], Planned] = {}
 """Cells that the command line has checked, by their overrides: not composed a second time."""
@@ -69,13 +72,23 @@ def launch(
         manifest = Manifest.create(
             folder,
             command=_command(),
-            overrides=list(hydra.overrides.task),
+            overrides=[*_axes(hydra.sweeper), *hydra.overrides.task],
             launcher=launcher.model_dump(),
+            search=[str(Path(place).absolute()) for place in search],
+            trust=sorted({module for one in planned for module in one.checked.trust}),
         )
+    (folder / "multirun.yaml").unlink(missing_ok=True)  # Hydra's: it has secrets, ours has not
     code = run_cells(manifest, launcher, planned=planned)
     if code > 1:
         raise SweepStopped(code)
     return [JobReturn(overrides=list(job), status=JobStatus.COMPLETED) for job in jobs]
+
+
+def _axes(sweeper: DictConfig) -> list[str]:
+    """What a config sweeps over by itself (`hydra.sweeper.params`), as one would type it."""
+    if not str(sweeper._target_).endswith(".BasicSweeper"):
+        return []
+    return [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
 
 
 def _command() -> str:
@@ -102,11 +115,11 @@ def run_cells(
         trust: trusted modules, besides those of the new cells.
 
     Raises:
-        RunError: another process runs the sweep.
-        OSError: `sweep.json` can't be written.
+        RunError: another process runs the sweep, or nothing can be written at its start.
+        SweepStopped: `sweep.json` can't be written any more.
     """
     with manifest.held():
-        added, configs = add_cells(manifest, planned)
+        added, configs = _begun(manifest, planned)
         trust = (*trust, *(module for one in planned for module in one.checked.trust))
         voice = Voice(manifest)
         driver = Driver(
@@ -120,13 +133,28 @@ def run_cells(
         )
         voice.begins(len(cells) + len(added), at_once=driver.slots.num_jobs)
         try:
-            manifest.save()
             return driver.run()
-        except OSError as error:
-            raise RunError(
-                f"{manifest.folder}: the sweep's state can't be written ({error.strerror}); make "
-                "room, then go on with `ganvas sweep resume`"
-            ) from error
+        except (OSError, RunError) as error:
+            place, told = manifest.folder, getattr(error, "strerror", None) or error
+            remedy = "`ganvas sweep resume` goes on once that is mended"
+            say(f"ganvas: {place}: the sweep stopped ({told}); {remedy}", error=True)
+            raise SweepStopped(EXIT_FAILED) from error
+
+
+def _begun(manifest: Manifest, planned: Sequence[Planned]) -> tuple[list[Cell], Configs]:
+    """New cells, frozen and written down."""
+    before = len(manifest.cells)
+    try:
+        added, configs = add_cells(manifest, planned)
+        manifest.save()
+    except OSError as error:
+        del manifest.cells[before:]
+        told = error.strerror or type(error).__name__
+        raise RunError(
+            f"{manifest.folder}: nothing can be written there ({told}); make room, or choose "
+            "another folder"
+        ) from error
+    return added, configs
 
 
 def machine_slots(settings: LauncherSettings) -> Slots:

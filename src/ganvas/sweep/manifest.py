@@ -16,7 +16,6 @@ from ganvas.errors import RunError
 from ganvas.tracking import config_hash, redact, redact_text
 from ganvas.tracking.files import write_json, write_yaml
 from ganvas.tracking.lock import RunLock
-from ganvas.tracking.redact import REDACTED
 
 FORMAT_VERSION = 1
 SWEEP_FILE = "sweep.json"
@@ -97,6 +96,7 @@ class Manifest:
         self.content = content
         self.cells = cells
         self._held = False
+        self._written = False
 
     @classmethod
     def create(
@@ -165,7 +165,18 @@ class Manifest:
             raise RunError(f"{file} is damaged ({error}); restore the file") from error
         if version > FORMAT_VERSION:
             raise RunError(f"{file} has format_version {version}; upgrade ganvas")
-        return cls(folder.resolve(), content, cells)
+        manifest = cls(folder.resolve(), content, cells)
+        manifest._written = True
+        return manifest
+
+    def reload(self) -> None:
+        """Forgets what this process knows for what was last written.
+
+        Raises:
+            RunError: see `load`.
+        """
+        latest = Manifest.load(self.folder)
+        self.content, self.cells = latest.content, latest.cells
 
     @property
     def name(self) -> str:
@@ -180,6 +191,7 @@ class Manifest:
         """
         cells = [{**asdict(cell), "run": cell.run} for cell in self.cells]
         write_json(self.folder / SWEEP_FILE, {**self.content, "cells": cells})
+        self._written = True
 
     def freeze(self, cell: Cell, config: dict[str, Any], choices: dict[str, str]) -> None:
         """Adds a cell and writes the config that it will run with; `save` makes it known."""
@@ -189,10 +201,10 @@ class Manifest:
         self.cells.append(cell)
 
     def frozen(self, cell: Cell) -> tuple[dict[str, Any], dict[str, str]]:
-        """The config that a cell was frozen with, and its choices of groups.
+        """The config that a cell was frozen with, less its secrets, and its choices of groups.
 
         Raises:
-            RunError: the file is missing, was changed, or a secret was left out of it.
+            RunError: the file is missing or was changed.
         """
         file = self.folder / CELLS / f"{cell.index:04d}.yaml"
         try:
@@ -200,8 +212,6 @@ class Manifest:
             config, choices = stored["config"], stored["choices"]
         except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
             raise RunError(f"{file} can't be read ({type(error).__name__}); restore it") from error
-        if REDACTED in json.dumps(config):
-            raise RunError(f"{file} lacks a secret, which is never written down; train it anew")
         if config_hash(config) != cell.config_hash:
             raise RunError(f"{file} was changed: its hash is not that of {SWEEP_FILE}; restore it")
         return config, choices
@@ -219,6 +229,8 @@ class Manifest:
         lock = RunLock(self.folder)
         self._held = True
         try:
+            if not self._written and (self.folder / SWEEP_FILE).exists():
+                raise RunError(f"{self.folder} holds a sweep already; choose another folder")
             for left in self.folder.glob(f".{SWEEP_FILE}.*.tmp"):  # its writer was killed
                 left.unlink(missing_ok=True)
             yield

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from ganvas.engine.command import command_settings
+from ganvas.engine.command import as_override, command_settings, searched
 from ganvas.engine.grammar import split_hydra, sweep_jobs
+from ganvas.engine.targets import trusted_modules
 from ganvas.errors import ConfigError, RunError
-from ganvas.sweep.cells import plan
+from ganvas.sweep.cells import fresh, labels, plan
 from ganvas.sweep.launch import run_cells
 from ganvas.sweep.manifest import Cell, Manifest
+from ganvas.sweep.outcome import ending, settle
 from ganvas.sweep.settings import SweepSettings
+from ganvas.sweep.voice import say
+from ganvas.tracking.redact import REDACTED
 
 OPTIONS = tuple(SweepSettings.model_fields)
+PATIENCE_SECONDS = 60.0
+"""What jobs whose driver was killed have to end in; twice of what they take."""
 
 
 def resume(folder: Path, overrides: Sequence[str]) -> int:
@@ -28,16 +36,19 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
 
     Raises:
         GanvasError: if there is no sweep, another process runs it, or a value is refused.
+        SweepStopped: `sweep.json` can't be written any more.
     """
+    _refuse_hydra(overrides)
     settings = command_settings(SweepSettings, "sweep", str(folder), overrides)
-    manifest = settled(folder)
-    cells = [cell for cell in manifest.cells if _goes_on(cell, failed=settings.failed)]
-    return run_cells(
-        manifest,
-        settings.launcher(manifest.content["launcher"]),
-        cells=cells,
-        trust=tuple(settings.trust),
-    )
+    with _settled(folder) as manifest:
+        trust = _trusted(manifest, settings.trust)
+        cells = [cell for cell in manifest.cells if _goes_on(cell, failed=settings.failed)]
+        return run_cells(
+            manifest,
+            settings.launcher(manifest.content["launcher"]),
+            cells=cells,
+            trust=trust,
+        )
 
 
 def add(folder: Path, overrides: Sequence[str]) -> int:
@@ -53,39 +64,101 @@ def add(folder: Path, overrides: Sequence[str]) -> int:
     Raises:
         GanvasError: if there is no sweep, another process runs it, a cell can't be run, or there
             is nothing new.
+        SweepStopped: `sweep.json` can't be written any more.
     """
-    own = [o for o in overrides if o.partition("=")[0] in OPTIONS]
+    search, typed = searched(overrides)
+    _refuse_hydra(typed)
+    own = [o for o in typed if _key(o) in OPTIONS]
+    given = [o for o in typed if o not in own]
     settings = command_settings(SweepSettings, "sweep", str(folder), own)
-    manifest = settled(folder)
-    _, given = split_hydra([o for o in overrides if o not in own])
+    if settings.failed:
+        raise ConfigError("failed=true: of `ganvas sweep resume DIR`; adding runs new cells only")
     if not given:
         raise ConfigError("sweep add: name what is new, e.g. `ganvas sweep add DIR seed=3,4`")
-    keys = {_key(o) for o in given}
+    with _settled(folder) as manifest:
+        trust = _trusted(manifest, settings.trust)
+        trusted = [f"trust={as_override(list(trust))}"] if trust else []
+        jobs = sweep_jobs([*_kept(manifest, given), *given, *trusted])
+        old = [cell.overrides for cell in manifest.cells]
+        planned = plan(jobs, search=[*manifest.content["search"], *search], beside=old)
+        new = fresh(manifest, planned)
+        if not new:
+            raise RunError(f"{folder} has these {len(planned)} cells already; nothing was run")
+        if num := len(planned) - len(new):
+            say(f"{num} of these {len(planned)} cells are there already and stay as they are")
+        told = labels([*old, *(one.overrides for one in new)])
+        for cell, label in zip(manifest.cells, told, strict=False):
+            cell.label = label
+        launcher = settings.launcher(manifest.content["launcher"])
+        return run_cells(manifest, launcher, planned=new, trust=trust)
+
+
+def _kept(manifest: Manifest, given: Sequence[str]) -> list[str]:
+    """What the sweep was begun with, less what is given anew; trust is never taken from a file.
+
+    Raises:
+        ConfigError: for a secret, which was not written down.
+    """
+    keys = {_key(o) for o in given} | {"trust"}
     kept = [o for o in manifest.content["overrides"] if _key(o) not in keys]
-    planned = plan(sweep_jobs([*kept, *given]))
-    before = len(manifest.cells)
-    code = run_cells(
-        manifest,
-        settings.launcher(manifest.content["launcher"]),
-        planned=planned,
-        trust=tuple(settings.trust),
-    )
-    if len(manifest.cells) == before:
-        raise RunError(f"{folder} has these {len(planned)} cells already; nothing was run")
-    return code
+    for override in kept:
+        if REDACTED in override:
+            raise ConfigError(f"`{override}`: a secret is not written down; give it again")
+    return kept
 
 
-def settled(folder: Path) -> Manifest:
-    """A sweep that nobody runs, with the outcome of jobs whose driver was killed.
+def _trusted(manifest: Manifest, given: Sequence[str]) -> tuple[str, ...]:
+    """Trusted modules of this command and of the environment.
+
+    Raises:
+        ConfigError: if the sweep was begun with others, too.
+    """
+    trust = trusted_modules(given)
+    lacking = [m for m in manifest.content.get("trust", []) if m not in trust]
+    if lacking:
+        named = ",".join([*trust, *lacking])
+        raise ConfigError(
+            f"trust: this sweep was begun with trust in {', '.join(lacking)}, and a file is not "
+            f"taken at its word; where that is your own code, add trust=[{named}]"
+        )
+    return trust
+
+
+def _refuse_hydra(overrides: Sequence[str]) -> None:
+    for override in split_hydra(overrides)[0]:
+        key = _key(override).removeprefix("hydra.launcher.")
+        known = key in OPTIONS
+        remedy = f"write {key}={override.partition('=')[2]}" if known else "leave it out"
+        raise ConfigError(f"{override}: a sweep goes on as it was begun; {remedy}")
+
+
+@contextmanager
+def _settled(folder: Path) -> Iterator[Manifest]:
+    """A sweep, held, with the outcome of jobs whose driver was killed; waits for these to end.
 
     Raises:
         RunError: there is no such sweep, or a process runs it.
     """
     manifest = Manifest.load(folder)
     with manifest.held():
-        manifest.settle()
+        manifest.reload()
+        _await_jobs(manifest)
+        settle(manifest)
         manifest.save()
-    return manifest
+        yield manifest
+
+
+def _await_jobs(manifest: Manifest) -> None:
+    """Jobs whose driver was killed write their checkpoints and end by themselves."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    told: set[int] = set()
+    while (jobs := ending(manifest)) and time.monotonic() < end:
+        for cell, process in jobs:
+            if cell.index not in told:
+                what = f"cell {cell.index} (process {process})"
+                say(f"waiting for {what} to write its checkpoint and end", error=True)
+                told.add(cell.index)
+        time.sleep(0.1)
 
 
 def _goes_on(cell: Cell, *, failed: bool) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from ganvas.errors import ConfigError
 
@@ -60,7 +61,9 @@ class Slots:
             ConfigError: there will never be room.
         """
         if num_gpus > len(self._load):
-            raise ConfigError(f"a cell needs {num_gpus} GPUs, got {len(self._load)}")
+            raise ConfigError(
+                f"trainer.devices={num_gpus}: this machine has {len(self._load)} GPUs"
+            )
         free = [gpu for gpu, load in sorted(self._load.items(), key=_load) if load < self._per_gpu]
         if self._busy >= self.num_jobs or len(free) < num_gpus:
             return None
@@ -77,3 +80,13 @@ class Slots:
 
 def _load(item: tuple[int, int]) -> int:
     return item[1]
+
+
+def num_gpus(config: Mapping[str, Any]) -> int:
+    """GPUs of this machine that a cell's trainer takes."""
+    import torch
+
+    trainer = config["trainer"]
+    if trainer["accelerator"] == "cpu" or not torch.cuda.is_available():
+        return 0
+    return int(trainer["devices"])

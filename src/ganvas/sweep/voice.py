@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import suppress
 from typing import final
 
 from rich.console import Console
 
 from ganvas.sweep.manifest import Cell, Manifest
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """One line for the person who waits; nothing where nobody listens any more."""
+    with suppress(OSError):
+        console = Console(stderr=error)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @final
@@ -46,4 +54,5 @@ class Voice:
         )
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        with suppress(OSError):  # nobody listens any more; the sweep goes on
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
