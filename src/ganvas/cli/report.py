@@ -131,9 +131,9 @@ def split(
         elif key in known:
             options[key] = value
         elif key not in _PASSED:
-            from ganvas.engine.compose import suggest
+            from ganvas.report.asked import suggestion
 
-            raise ConfigError(f"`{key}`: no such option{suggest(key, list(known))}")
+            raise ConfigError(f"`{key}`: no such option{suggestion(key, known)}")
     if not paths:
         raise ConfigError(f"which runs? {usage}")
     return paths, options

@@ -91,7 +91,7 @@ class LiveFolder:
         for place, below, names in os.walk(self.root):
             if RUN_FILE in names:
                 below.clear()
-                held = place in self._running and _held(place)
+                held = _held(place) if place in self._running else None
                 yield (place, held, *(_mark(Path(place, name)) for name in _WATCHED))
             elif _MANIFEST in names:
                 yield place, _mark(Path(place, _MANIFEST))

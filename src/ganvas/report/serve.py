@@ -78,8 +78,6 @@ class Dashboard(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: Dashboard
-    server_version = f"ganvas/{__version__}"
-    sys_version = ""
     protocol_version = "HTTP/1.1"
     timeout: ClassVar[float] = 30.0  # of a connection on which nothing happens
 
@@ -149,6 +147,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def version_string(self) -> str:
+        """Of us; no word on Python's."""
+        return f"ganvas/{__version__}"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """A page that asks every few seconds is not worth a line."""

@@ -1,0 +1,131 @@
+"""The dashboard's server: what it answers, and what it never answers."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving import Client, serving
+from synthetic import write_runs
+
+from ganvas.report.serve import is_loopback
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("served") / "runs"
+    write_runs(root, 3, points=4, pictures=2)
+    (root.parent / "secret.png").write_bytes(b"not for you")
+    (root / "notes.txt").write_text("not for you", encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="module")
+def client(root: Path) -> Iterator[Client]:
+    with serving(root) as client:
+        yield client
+
+
+def test_page_data_and_pictures_are_served(client: Client, root: Path) -> None:
+    first = client.ask("/")
+    assert first.status == 200 and first.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert b'id="data">null</script>' in first.body
+    value = client.ask("/data.json").json
+    assert value["live"] is True and value["title"] == "here" and len(value["runs"]) == 3
+    for run in value["runs"]:
+        for kind in ("samples", "reconstructions"):
+            assert [p["step"] for p in run["pictures"][kind]] == [54, 108]
+        picture = client.ask("/" + run["pictures"]["samples"][0]["src"])
+        assert picture.status == 200 and picture.headers["Content-Type"] == "image/png"
+        assert (
+            picture.body == (root / run["path"] / "samples" / "samples-00000054.png").read_bytes()
+        )
+
+
+def test_head_is_get_without_the_body(client: Client) -> None:
+    for path in ("/", "/data.json", "/nothing"):
+        get, head = client.ask(path), client.ask(path, "HEAD")
+        assert head.body == b"" and head.status == get.status
+        assert head.headers["Content-Length"] == get.headers["Content-Length"] == str(len(get.body))
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])
+def test_other_methods_are_refused(client: Client, method: str) -> None:
+    answer = client.ask("/data.json", method)
+    assert answer.status == 405 and answer.headers["Allow"] == "GET, HEAD"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_every_answer_has_the_security_headers(client: Client) -> None:
+    for path in ("/", "/data.json", "/nothing", "/pictures/a/b"):
+        headers = client.ask(path).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+        assert "connect-src 'self'" in policy and "Access-Control-Allow-Origin" not in headers
+
+
+def test_nothing_else_is_served(client: Client, root: Path) -> None:
+    run = client.ask("/data.json").json["runs"][0]
+    folder, place = run["id"], run["path"]
+    picture = run["pictures"]["samples"][0]["src"].rpartition("/")[2]
+    assert client.ask(f"/pictures/{folder}/{picture}").status == 200
+    for path in (
+        "/index.html", "/.", "/data.json/", "/DATA.JSON", "/notes.txt", "/pictures", "/pictures/",
+        f"/pictures/{folder}", f"/pictures/{folder}/", f"/pictures/{folder}/run.json",
+        f"/pictures/{folder}/../run.json", f"/pictures/{folder}/..%2frun.json",
+        f"/pictures/{folder}/..%2fmetrics.csv", f"/pictures/{folder}/%2e%2e/config.yaml",
+        f"/pictures/../{place}/run.json", f"/{place}/run.json", "/../secret.png",
+        "/pictures/../../etc/passwd", "/pictures/..%2f..%2fetc/passwd", "/%2e%2e/%2e%2e/etc/passwd",
+        "/pictures/%2e%2e/%2e%2e%2f%2e%2e%2fetc%2fpasswd", "/pictures//etc/passwd",
+        "/pictures/%2fetc/passwd", f"/pictures/{root}/notes.txt", "/etc/passwd",
+        f"/pictures/{folder}//{picture}", f"/pictures/./{folder}/{picture}",
+        f"/pictures/{folder}/{picture}%00.png", f"/pictures/{folder}%00/{picture}",
+        f"/pictures/{folder}/samples/{picture}", f"/pictures/..%2fruns/{picture}",
+        f"/pictures/{folder}/%252e%252e", "*", "pictures", "/pictures/\\..\\..\\secret.png",
+    ):  # fmt: skip
+        answer = client.ask(path)
+        assert answer.status == 404, path
+        assert answer.body == b"not found\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200), ("localhost:{port}", 200), ("127.0.0.1:{port}", 200),
+        ("[::1]:{port}", 200), ("LOCALHOST", 200), ("evil.example", 403),
+        ("evil.example:{port}", 403), ("127.0.0.1.evil.example", 403), ("192.168.0.7", 403),
+        ("localhost.evil.example", 403), ("", 403), ("[", 403), ("user@evil.example", 403),
+    ],
+)  # fmt: skip
+def test_other_names_for_this_machine_are_refused(client: Client, host: str, status: int) -> None:
+    """A page elsewhere whose name is made to mean 127.0.0.1 must not read the runs."""
+    shown = host.format(port=client.server.server_address[1])
+    for path in ("/", "/data.json", "/pictures/a/b"):
+        expected = 404 if status == 200 and path.startswith("/pictures") else status
+        assert client.ask(path, Host=shown).status == expected
+
+
+def test_a_dashboard_for_the_network_answers_to_any_name(root: Path) -> None:
+    with serving(root, host="0.0.0.0") as client:
+        assert client.ask("/data.json", Host="the-server.example").status == 200
+        assert client.server.url.startswith("http://127.0.0.1:") and not client.server.local
+    assert [*map(is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost"))] == [True] * 4
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.0.7", "example", "")))
+
+
+def test_unchanged_data_are_not_sent_again(client: Client) -> None:
+    first = client.ask("/data.json")
+    tag = first.headers["ETag"]
+    again = client.ask("/data.json", If_None_Match=tag)
+    assert again.status == 304 and again.body == b"" and again.headers["ETag"] == tag
+    assert client.ask("/data.json", If_None_Match='"other"').status == 200
+    packed = client.ask("/data.json", Accept_Encoding="br, gzip")
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == first.body and len(packed.body) < len(first.body) / 2
+    assert client.ask("/data.json", Accept_Encoding="gzip", If_None_Match=tag).status == 304
