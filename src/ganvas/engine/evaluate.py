@@ -89,10 +89,8 @@ def evaluate(
         common = _provenance(checked, checkpoint)
         sampled = {**common, "prior": prior.name}
         whence = {name: sampled if m.needs_samples else common for name, m in measures.items()}
-        ways = _directions(model, measures, subject)
-        results = _results(
-            findings, subject, checkpoint=file.name, provenance=whence, directions=ways
-        )
+        ways = _directions(measures, subject)
+        results = _results(findings, subject, file.name, provenance=whence, directions=ways)
         if record is not None:
             record.add_evaluations([result.as_dict() for result in results])
     return results, unfit
@@ -178,10 +176,9 @@ def _fitting(
     return fitting, unfit
 
 
-def _directions(
-    model: GenerativeModule, measures: Mapping[str, Measure], subject: Subject
-) -> dict[str, bool]:
+def _directions(measures: Mapping[str, Measure], subject: Subject) -> dict[str, bool]:
     """Whether higher is better, by name: of what the model reports, and of the measures."""
+    model: GenerativeModule = subject.model
     features = None if subject.extractor is None else subject.extractor.name
     found = {name: way for m in measures.values() for name, way in m.directions.items()}
     return {**model.directions(), **{named(name, features): way for name, way in found.items()}}
@@ -190,8 +187,8 @@ def _directions(
 def _results(
     findings: Mapping[str, Mapping[str, Finding]],
     subject: Subject,
-    *,
     checkpoint: str,
+    *,
     provenance: Mapping[str, Mapping[str, Any]],
     directions: Mapping[str, bool],
 ) -> list[Result]:

@@ -214,7 +214,7 @@ def _value_notes(
         kinds: dict[str, list[RunView]] = {}
         for run in (run for group in groups for run in group.counted if name in run.values):
             number, which = shown(run.values[name], asked.value)
-            if number is not None:
+            if number is not None and math.isfinite(number):  # NaN is never selected
                 kinds.setdefault(which, []).append(run)
         if len(kinds) > 1:
             told = _runs(kinds["final"], of=sum(map(len, kinds.values())))
