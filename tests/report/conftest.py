@@ -8,15 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from page_browser import STUB, WAIT, watch
 
 from ganvas.report.html import page as page_of
-
-WAIT = 30_000  # milliseconds: far more than any step takes
-STUB = """globalThis.Plotly = {
-  react(node, data, layout) { Object.assign(node, { data, layout, on: () => {} }); },
-  purge(node) { delete node.data; },
-};"""
-"""Takes what plotly is given: it takes two seconds to start, and most tests draw nothing."""
 
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
 
@@ -65,16 +59,3 @@ def open_page(
     for context in contexts:
         context.close()
     assert faults == []
-
-
-def watch(tab: Any, faults: list[str]) -> None:
-    """Notes what a page reports, and each address it asks for besides itself."""
-    tab.on("console", lambda message: faults.append(f"console: {message.text}"))
-    tab.on("pageerror", lambda error: faults.append(f"error: {error}"))
-    tab.on("dialog", lambda dialog: (faults.append("dialog"), dialog.dismiss()))
-    tab.on(
-        "request",
-        lambda request: (
-            request.url.startswith(("file:", "data:")) or faults.append(f"request: {request.url}")
-        ),
-    )

@@ -143,9 +143,3 @@ def search(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "trials": trials,
         "importance": {"loss.beta": 0.8, "model": 0.2},
     }
-
-
-def type_filter(tab: Any, text: str) -> None:
-    """Types into the filter's box, and waits until the page has followed."""
-    tab.fill("#filter", text)
-    tab.evaluate("() => new Promise(done => setTimeout(done, 0))")

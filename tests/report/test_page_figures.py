@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from page_payload import STEPS, payload, search, type_filter
+from page_browser import type_filter
+from page_payload import STEPS, payload, search
 
 Open = Callable[..., Any]
 

@@ -55,7 +55,8 @@ function readHash() {
 
 function writeHash() {
   const kept = new URLSearchParams();
-  const plain = { metric: page.data.metrics[0]?.name, which: "best", x: "step", lines: "se" };
+  const plain = { metric: page.data.metrics[0]?.name, which: "best", x: "step", lines: "se",
+    curve: defaultCurve(curveNames()) };
   for (const key of KEPT) if (state[key] && state[key] !== plain[key]) kept.set(key, state[key]);
   if (state.down) kept.set("down", "1");
   for (const status of state.statuses) kept.append("status", status);

@@ -154,6 +154,11 @@ function startRuns() {
   view(["filter"], drawFilterNote);
   view(["metric", "columns"], drawColumnMenu);
   view(["filter", "metric", "columns", "chosen", "rows-order"], drawRuns);
+  const menu = $("#columns");
+  document.addEventListener("click", ({ target }) => {
+    if (target.isConnected && !menu.contains(target)) menu.open = false;
+  });
+  menu.onkeydown = (event) => { if (event.key === "Escape") menu.open = false; };
   let wait = 0;
   $("#filter").oninput = (event) => {
     state.filter = event.target.value;
