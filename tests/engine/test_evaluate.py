@@ -33,6 +33,8 @@ def test_results_are_appended_with_their_identity(run: library.Run) -> None:
     assert recorded[len(before) :] == [result.as_dict() for result in results]
     found = by_name(results)
     assert {"elbo", "rate", "fd_classifier", "classes_hit"} <= set(found)
+    ways = {name: found[name].higher_is_better for name in ("elbo", "rate", "fd_classifier")}
+    assert ways == {"elbo": True, "rate": None, "fd_classifier": False}
     one = found["fd_classifier"]
     assert (one.split, one.checkpoint) == ("test", "best.ckpt")
     assert {"extractor", "weights", "num", "images", "reference_images", "quantizer"} <= set(
