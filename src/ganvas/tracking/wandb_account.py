@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import netrc
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ganvas.errors import ConfigError
+from ganvas.tracking.redact import redact_text
 
 Mode = Literal["auto", "online", "offline", "disabled"]
 
@@ -88,3 +91,13 @@ def quiet_wandb() -> Any:
 
     wandb.setup(settings=wandb.Settings(silent=True, quiet=True))
     return wandb
+
+
+@contextmanager
+def redacted_command() -> Iterator[None]:
+    """Without secrets in the command line, which W&B notes down when a run begins."""
+    typed, sys.argv = sys.argv, [redact_text(argument) for argument in sys.argv]
+    try:
+        yield
+    finally:
+        sys.argv = typed

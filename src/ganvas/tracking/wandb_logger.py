@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, final
 
 from ganvas.errors import ConfigError, RunError
 from ganvas.tracking.files import read_run_json
-from ganvas.tracking.wandb_account import Mode, configured_mode, quiet_wandb, resolved_mode
+from ganvas.tracking.wandb_account import (
+    Mode,
+    configured_mode,
+    quiet_wandb,
+    redacted_command,
+    resolved_mode,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,7 +123,8 @@ class WandbTracker:
             "save_code": False,
             **self._place(wandb.setup().settings.sweep_id, run_dir=run_dir, run_id=run_id),
         }
-        self._run = self._init(wandb, arguments, run_dir=run_dir)
+        with redacted_command():
+            self._run = self._init(wandb, arguments, run_dir=run_dir)
         if hidden := _hidden(config, shown=dict(self._run.config)):
             self._run.config.update(hidden)
         self._run.define_metric("step")
