@@ -12,6 +12,7 @@ from ganvas.errors import GanvasError
 from ganvas.report.collect import Collection, read_runs
 from ganvas.sweep.driver import EXIT_FAILED, EXIT_OK
 from ganvas.sweep.manifest import Manifest
+from ganvas.sweep.search_plan import STUDY
 from ganvas.sweep.status import status_table
 
 REPORT_FILE = "report.html"
@@ -51,8 +52,14 @@ def _compared(manifest: Manifest, console: Console) -> dict[str, str]:
 
     try:
         collection = read_runs([manifest.folder])
-        print_comparison(compare(collection, Asked()), console)
-        return _reported(manifest, collection)
+        if STUDY in manifest.content:
+            from ganvas.sweep.search_closing import print_search
+
+            found = print_search(manifest, console)
+        else:
+            found = {}
+            print_comparison(compare(collection, Asked()), console)
+        return {**found, **_reported(manifest, collection)}
     except (GanvasError, OSError) as error:  # the runs themselves are safe
         return {"not compared": str(error).splitlines()[0]}
 

@@ -1,0 +1,84 @@
+"""What a person sees at the end of a search: its best trials, and the commands that train them."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ganvas.report.search import copied_storage
+from ganvas.sweep.manifest import Manifest
+from ganvas.sweep.search_plan import STUDY, SearchPlan, recorded
+from ganvas.sweep.search_settings import Storage
+from ganvas.sweep.search_study import quiet
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+SHOWN = 5
+
+
+def print_search(manifest: Manifest, console: Console) -> dict[str, str]:
+    """Print the best trials; the command of the best one, or of each on the Pareto front.
+
+    Raises:
+        GanvasError: the record of the search is damaged.
+        OSError: its study can't be read.
+    """
+    import optuna
+
+    plan = recorded(manifest.content[STUDY])
+    storage = Storage.named(plan.settings.storage, manifest.folder)
+    with quiet(), copied_storage(storage.file, sqlite=storage.sqlite) as copy:
+        study = optuna.load_study(study_name=plan.settings.study_name, storage=copy)
+        trials = study.get_trials()
+        best = study.best_trials if any(t.state.name == "COMPLETE" for t in trials) else []
+    several = len(plan.objectives) > 1
+    best = sorted(best, key=lambda trial: trial.values[0])[: SHOWN if several else 1]
+    shown = best if several else _ranked(trials, plan)[:SHOWN]
+    console.print(_table(trials, shown, plan, manifest))
+    words = "front" if several else "best"
+    return {
+        f"{words} {trial.number}" if several else words: _command(trial, plan) for trial in best
+    }
+
+
+def _ranked(trials: Sequence[FrozenTrial], plan: SearchPlan) -> list[FrozenTrial]:
+    complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    sign = -1 if plan.objectives[0].higher else 1
+    return sorted(complete, key=lambda trial: sign * trial.values[0])
+
+
+def _table(
+    trials: Sequence[FrozenTrial],
+    shown: Sequence[FrozenTrial],
+    plan: SearchPlan,
+    manifest: Manifest,
+) -> Table:
+    counts = Counter(trial.state.name.lower() for trial in trials)
+    said = ", ".join(f"{number} {state}" for state, number in counts.items())
+    best = "Pareto front" if len(plan.objectives) > 1 else "best first"
+    table = Table(title=Text(f"{len(trials)} trials ({said}); {best}"), title_justify="left")
+    for name in ("trial", "cell"):
+        table.add_column(name, justify="right")
+    for one in plan.objectives:
+        table.add_column(f"{one.name} {'↑' if one.higher else '↓'}", justify="right")
+    for parameter in plan.space.parameters:
+        table.add_column(parameter.key.lstrip("+"), justify="right")
+    cells = {cell.trial: str(cell.index) for cell in manifest.cells}
+    for trial in shown:
+        values = [f"{value:.5g}" for value in trial.values]
+        chosen = [p.short(trial.params[p.key]) for p in plan.space.parameters]
+        row = (str(trial.number), cells.get(trial.number, ""), *values, *chosen)
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _command(trial: FrozenTrial, plan: SearchPlan) -> str:
+    dirs = [part for folder in plan.dirs for part in ("--config-dir", folder)]
+    return shlex.join(["ganvas", "train", *dirs, *plan.space.overrides(trial.params)])
