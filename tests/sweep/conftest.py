@@ -1,0 +1,11 @@
+"""Helpers of this folder, and the engine's fixtures."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+
+from engine_helpers import no_gpu, place
+
+__all__ = ["no_gpu", "place"]
