@@ -93,7 +93,7 @@ function drawCurves() {
   names.length ? "No run shown has this curve." : "No run has a curve.");
   drawLegend();
   const band = { se: "Line: mean over the seeds; band: ± standard error.",
-    range: "Line: mean over the seeds; band: lowest to highest.", runs: "One line per run." };
+    range: "Line: mean over the seeds; band: lowest to highest.", runs: "One line per run, in its group's colour." };
   const hidden = page.left.length - page.picked.length;
   const why = page.pickedBest ? `the first ${MOST_GROUPS} by ${state.metric}`
     : `the first ${MOST_GROUPS}`;

@@ -110,7 +110,7 @@ function parallelLine(run, good, points) {
     class: state.chosen.has(run.id) ? "chosen" : good < 0 ? "missing" : "" });
   if (good >= 0) {
     line.style.stroke = `color-mix(in oklab, var(--high) ${Math.round(good * 100)}%, var(--low))`;
-    line.style.opacity = (page.rows.length > 100 ? 0.2 : 0.5) * (1 - good * good) + good * good;
+    line.style.opacity = (page.rows.length > 100 ? 0.25 : 0.6) * (1 - good * good) + good * good;
   }
   line.append(svg("title", {}, `${run.label}\n${state.metric} `
     + show(stored(run, state.metric))));
@@ -123,7 +123,7 @@ function parallelAxis(one, x, y) {
     "text-anchor": x < 40 ? "start" : "middle" }, short(one.name, 22));
   title.append(svg("title", {}, one.name));
   const group = svg("g", { class: one.lead ? "axis lead" : "axis" }, title,
-    svg("line", { x1: x, x2: x, y1: y(1), y2: y(0) }));
+    svg("line", { x1: x, x2: x, y1: y(1) - (one.few ? 10 : 0), y2: y(0) + (one.few ? 10 : 0) }));
   let last = Infinity;
   for (const [at, text] of one.ticks) {
     group.append(svg("circle", { cx: x, cy: y(at), r: 2 }));

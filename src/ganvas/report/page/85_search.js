@@ -39,11 +39,12 @@ function historyPlot(search, i) {
 
 function importancePlot(search) {
   const bars = Object.entries(search.importance).sort((a, b) => a[1] - b[1]);
+  const room = 1.15 * Math.max(0, ...bars.map((bar) => number(bar[1])));
   return ["Importance: which parameter moved the value", [{ type: "bar", orientation: "h",
     x: bars.map((bar) => number(bar[1])), y: bars.map((_, i) => i),
     text: bars.map((bar) => figure(number(bar[1]))), textposition: "outside", cliponaxis: false,
     hoverinfo: "skip", marker: { color: css("--c0") } }],
-  { xaxis: axis("share"), yaxis: axis("", { tickvals: bars.map((_, i) => i),
+  { xaxis: axis("share", { range: [0, room] }), yaxis: axis("", { tickvals: bars.map((_, i) => i),
     ticktext: bars.map((bar) => esc(bar[0])), title: undefined }) }];
 }
 
