@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ganvas.sweep.driver import EXIT_FAILED, Driver
 from ganvas.sweep.manifest import Cell, Manifest
 from ganvas.sweep.settings import LauncherSettings
 from ganvas.sweep.slots import Slots
-from ganvas.sweep.source import Listed
+from ganvas.sweep.source import Listed, Source
 from ganvas.sweep.voice import Voice, say
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def launch(
     else:
         manifest = Manifest.create(
             folder,
-            command=_command(),
+            command=command_line(),
             overrides=[*_axes(hydra.sweeper), *hydra.overrides.task],
             launcher=launcher.model_dump(),
             search=[str(Path(place).absolute()) for place in search],
@@ -91,7 +91,7 @@ def _axes(sweeper: DictConfig) -> list[str]:
     return [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
 
 
-def _command() -> str:
+def command_line() -> str:
     """What was typed, without the folder that was added to it."""
     typed = [a for a in sys.argv[1:] if not a.startswith('hydra.sweep.dir="')]
     return shlex.join(["ganvas", "train", *typed])
@@ -103,6 +103,7 @@ def run_cells(
     *,
     planned: Sequence[Planned] = (),
     cells: Sequence[Cell] = (),
+    source: Callable[[int], Source] | None = None,
     trust: tuple[str, ...] = (),
 ) -> int:
     """Run new cells and some that the manifest has already, to the end; the exit code.
@@ -112,6 +113,7 @@ def run_cells(
         settings: of the launcher.
         planned: new cells.
         cells: of the manifest.
+        source: makes another source of cells, from their number at once.
         trust: trusted modules, besides those of the new cells.
 
     Raises:
@@ -121,17 +123,17 @@ def run_cells(
     with manifest.held():
         added, configs = _begun(manifest, planned)
         trust = (*trust, *(module for one in planned for module in one.checked.trust))
-        voice = Voice(manifest)
+        voice, slots = Voice(manifest), machine_slots(settings)
         driver = Driver(
             manifest,
             settings,
-            slots=machine_slots(settings),
-            source=Listed([*cells, *added]),
+            slots=slots,
+            source=source(slots.num_jobs) if source else Listed([*cells, *added]),
             reporter=voice,
             configs=configs,
             trust=tuple(dict.fromkeys(trust)),
         )
-        voice.begins(len(cells) + len(added), at_once=driver.slots.num_jobs)
+        voice.begins(None if source else len(cells) + len(added), at_once=slots.num_jobs)
         try:
             return driver.run()
         except (OSError, RunError) as error:

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from ganvas.engine.command import as_override
-from ganvas.engine.compose import compose
-from ganvas.engine.grammar import split_hydra, sweep_jobs
+from ganvas.engine.compose import Composed, compose
+from ganvas.engine.grammar import parse, split_hydra, sweep_jobs
+from ganvas.engine.ranks import launcher
 from ganvas.engine.settings import validate
 from ganvas.errors import ConfigError
 from ganvas.sweep.cells import Planned, plan
 from ganvas.sweep.launch import PLANNED
 from ganvas.sweep.manifest import SWEEP_FILE
+from ganvas.sweep.search_launch import prepare_search
+from ganvas.sweep.search_settings import SWEEPER
+from ganvas.sweep.search_space import parse_space
 from ganvas.sweep.settings import LAUNCHERS
-
-OF_RANKS = ("LOCAL_RANK", "RANK", "TORCHELASTIC_RUN_ID", "SLURM_STEP_ID")
 
 
 @dataclass(frozen=True)
@@ -54,32 +56,58 @@ def prepare(overrides: Sequence[str], *, search: Sequence[str | Path] = ()) -> P
         GanvasError: if the sweep would be refused; every bad cell is named.
     """
     _refuse_ranks()
+    _refuse_agent()
     own, typed = split_hydra(overrides)
     if any(o.startswith("resume=") for o in typed):
         raise ConfigError("resume: goes on with one run; `ganvas sweep resume` with a sweep")
-    jobs = sweep_jobs(typed)
-    try:
-        composed = compose([*own, *jobs[0]], search=search)
-    except ConfigError:
-        plan(jobs, search=search, data=False)  # if it is the cell's fault, others may have one too
-        raise
+    composed = _first(own, typed, search)
     _check_launcher(composed.hydra["launcher"])
-    params = composed.hydra["sweeper"].get("params") or {}
-    planned = plan(sweep_jobs([*(f"{k}={v}" for k, v in params.items()), *typed]), search=search)
-    PLANNED.update({one.overrides: one for one in planned})
+    planned = _cells(composed.hydra, typed, search)
     check = any(one.checked.settings.check for one in planned)
     typed_folder = any(o.startswith("hydra.sweep.dir=") for o in own)
     folder = _free(composed.hydra["dir"]) if typed_folder else _new(planned)
     return Prepared(folder, planned, check)
 
 
+def _first(own: list[str], typed: list[str], search: Sequence[str | Path]) -> Composed:
+    """One cell, with Hydra's own node."""
+    if "hydra/sweeper=optuna" in own or any(one.is_interval_sweep() for one in parse(typed)):
+        return compose([*own, *parse_space(typed, search=search).corners()[0]], search=search)
+    jobs = sweep_jobs(typed)
+    try:
+        return compose([*own, *jobs[0]], search=search)
+    except ConfigError:
+        plan(jobs, search=search, data=False)  # if it is the cell's fault, others may have one too
+        raise
+
+
+def _cells(
+    hydra: dict[str, Any], typed: list[str], search: Sequence[str | Path]
+) -> list[Planned]:
+    """All cells of a sweep, or the corners of a search's space."""
+    if hydra["sweeper"]["_target_"] == SWEEPER:
+        return prepare_search(hydra, typed, search=search)
+    params = hydra["sweeper"].get("params") or {}
+    planned = plan(sweep_jobs([*(f"{k}={v}" for k, v in params.items()), *typed]), search=search)
+    PLANNED.update({one.overrides: one for one in planned})
+    return planned
+
+
 def _refuse_ranks() -> None:
-    found = next((name for name in OF_RANKS if name in os.environ), None)
+    found = launcher()
     if found is not None:
         raise ConfigError(
-            f"-m: this process is one rank of several ({found} is set), and each would run the "
+            f"-m: {found} has started this process as one of several, and each would run the "
             "whole sweep; start `ganvas train -m` by itself: a cell with trainer.devices=N starts "
             "its own ranks"
+        )
+
+
+def _refuse_agent() -> None:
+    if "WANDB_SWEEP_ID" in os.environ:
+        raise ConfigError(
+            "-m: this process is one run of a W&B agent (WANDB_SWEEP_ID is set), which all cells "
+            "would be shown as; leave out -m, since the agent names one cell at a time"
         )
 
 

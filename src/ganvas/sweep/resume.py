@@ -15,6 +15,8 @@ from ganvas.sweep.cells import fresh, labels, plan
 from ganvas.sweep.launch import run_cells
 from ganvas.sweep.manifest import Cell, Manifest
 from ganvas.sweep.outcome import ending, settle
+from ganvas.sweep.search_launch import refuse_adding, resume_search
+from ganvas.sweep.search_plan import STUDY
 from ganvas.sweep.settings import SweepSettings
 from ganvas.sweep.voice import say
 from ganvas.tracking.redact import REDACTED
@@ -43,6 +45,10 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
     with _settled(folder) as manifest:
         trust = _trusted(manifest, settings.trust)
         cells = [cell for cell in manifest.cells if _goes_on(cell, failed=settings.failed)]
+        if STUDY in manifest.content:
+            return resume_search(manifest, settings, cells=cells, trust=trust)
+        if settings.trials is not None:
+            raise ConfigError("trials: of a search (hydra/sweeper=optuna), which this sweep is not")
         return run_cells(
             manifest,
             settings.launcher(manifest.content["launcher"]),
@@ -76,6 +82,7 @@ def add(folder: Path, overrides: Sequence[str]) -> int:
     if not given:
         raise ConfigError("sweep add: name what is new, e.g. `ganvas sweep add DIR seed=3,4`")
     with _settled(folder) as manifest:
+        refuse_adding(manifest)
         trust = _trusted(manifest, settings.trust)
         trusted = [f"trust={as_override(list(trust))}"] if trust else []
         jobs = sweep_jobs([*_kept(manifest, given), *given, *trusted])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganvas.engine.compose import suggest
 from ganvas.errors import ConfigError
-from ganvas.sweep.search_settings import SearchSettings
+from ganvas.sweep.search_settings import Direction, SearchSettings
 
 if TYPE_CHECKING:
     from ganvas.engine.build import Checked
@@ -29,7 +29,7 @@ class Objective:
     higher: bool
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Direction:
         """In Optuna's words."""
         return "maximize" if self.higher else "minimize"
 

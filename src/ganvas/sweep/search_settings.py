@@ -29,7 +29,7 @@ class Pruning(Section):
     """How poor trials are found; what is counted are validations."""
 
     startup_trials: NonNegative = 5
-    warmup: NonNegative = 0
+    warmup: NonNegative = 3
     min_validations: Positive = 1
     max_validations: Positive | None = None
     reduction_factor: Annotated[int, Field(ge=2)] = 3

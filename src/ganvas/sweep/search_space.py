@@ -165,7 +165,7 @@ def _logarithmic(override: Override, typed: str) -> bool:
 def _choices(override: Override, search: Sequence[str | Path]) -> tuple[str, ...]:
     from hydra.core.override_parser.types import Glob
 
-    value = override.value()
+    value: object = override.value()
     if isinstance(value, Glob):
         return tuple(value.filter(options(override.key_or_group, search=search)))
     return tuple(override.sweep_string_iterator())

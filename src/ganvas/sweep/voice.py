@@ -32,10 +32,11 @@ class Voice:
         self._manifest = manifest
         self._console = console or Console()
 
-    def begins(self, number: int, *, at_once: int) -> None:
-        """So many cells are to be run."""
+    def begins(self, number: int | None, *, at_once: int) -> None:
+        """So many cells are to be run; None where a search asks for them one by one."""
         place = shlex.quote(os.path.relpath(self._manifest.folder))
-        self._print(f"{number} {'cell' if number == 1 else 'cells'}, {at_once} at once, in {place}")
+        many = "a search" if number is None else f"{number} {'cell' if number == 1 else 'cells'}"
+        self._print(f"{many}, {at_once} at once, in {place}")
         self._print(f"watch: ganvas sweep status {place}, or ganvas dashboard {place}")
 
     def started(self, cell: Cell, *, resumed: bool) -> None:
