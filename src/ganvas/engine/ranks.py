@@ -2,12 +2,14 @@
 
 Lightning would start them by repeating the command line, which under a sweep repeats the sweep.
 Here rank r is `python -m ganvas.engine.ranks RUN` and reads `RUN/config.yaml`, so no rank can
-train on other values. Under torchrun or srun the ranks exist already and nothing is started.
+train on other values. Under torchrun or srun the ranks exist already and nothing is started; what
+srun says of them is put into torchrun's words, and from there on there is one case.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,10 +18,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ganvas.errors import GanvasError, GanvasWarning
+from ganvas.errors import ConfigError, GanvasError, GanvasWarning
+
+if TYPE_CHECKING:
+    from ganvas.engine.build import Checked
 
 GRACE_SECONDS = 5.0
+_FIRST_PORT, _NUM_PORTS = 15000, 10000
 
 
 def global_rank() -> int:
@@ -32,9 +39,66 @@ def launched_externally() -> bool:
     return "LOCAL_RANK" in os.environ
 
 
+def launcher() -> str | None:
+    """What started this process as one rank of several: "torchrun", "srun", or None.
+
+    Only srun sets SLURM_STEP_NUM_TASKS: the shell of sbatch or salloc has SLURM_PROCID and
+    SLURM_NTASKS (the tasks that it may start) as well, and is one process for all that.
+    """
+    if "LOCAL_RANK" in os.environ or "RANK" in os.environ:
+        return "torchrun"
+    return "srun" if int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1 else None
+
+
+def join_srun() -> None:
+    """Puts srun's variables into torchrun's words, where srun has started several processes.
+
+    The first node of the step is the meeting point, at a port made of the job's and step's ids.
+    """
+    if launcher() != "srun":
+        return
+    from lightning_fabric.plugins.environments import SLURMEnvironment
+
+    slurm = os.environ
+    nodes = slurm.get("SLURM_STEP_NODELIST") or slurm.get("SLURM_JOB_NODELIST") or "127.0.0.1"
+    ids = [int(slurm.get(name) or 0) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID")]
+    port = _FIRST_PORT + (ids[0] + 37 * ids[1]) % _NUM_PORTS
+    os.environ.setdefault("MASTER_ADDR", SLURMEnvironment.resolve_root_node_address(nodes))
+    os.environ.setdefault("MASTER_PORT", str(port))
+    os.environ.update(
+        RANK=slurm["SLURM_PROCID"],
+        LOCAL_RANK=slurm["SLURM_LOCALID"],
+        NODE_RANK=slurm.get("SLURM_NODEID", "0"),
+        WORLD_SIZE=slurm["SLURM_STEP_NUM_TASKS"],
+    )
+
+
+def check_ranks(*, devices: int, num_nodes: int) -> None:
+    """The processes that were started are those that the config asks for.
+
+    Raises:
+        ConfigError: there are more or fewer of them, or nobody starts those of other nodes.
+    """
+    world = devices * num_nodes
+    if not launched_externally():
+        if num_nodes > 1:
+            raise ConfigError(
+                f"trainer.num_nodes={num_nodes}: ranks on several nodes are started by torchrun or "
+                "srun, this process was started by itself; see docs/cluster.md"
+            )
+        return
+    started = int(os.environ.get("WORLD_SIZE") or world)
+    if started != world:
+        raise ConfigError(
+            f"trainer.devices={devices} × trainer.num_nodes={num_nodes} asks for {world} "
+            f"process{'es' if world > 1 else ''}, but {started} were started; set "
+            "trainer.devices to the processes per node and trainer.num_nodes to the nodes"
+        )
+
+
 @contextmanager
 def other_ranks(
-    run: Path, *, num_ranks: int, trust: tuple[str, ...], abandon: Callable[[str], None]
+    run: Path, checked: Checked, *, num_ranks: int, abandon: Callable[[str], None]
 ) -> Iterator[None]:
     """Starts ranks 1 … num_ranks − 1 on this machine; ends them when the block is left.
 
@@ -43,8 +107,8 @@ def other_ranks(
 
     Args:
         run: its folder, with the frozen config.
+        checked: the config; unless it sets `num_threads`, ranks share this process' CPU threads.
         num_ranks: of the run, this process included.
-        trust: trusted modules.
         abandon: writes down the reason before this process is ended.
 
     Raises:
@@ -53,31 +117,49 @@ def other_ranks(
     if num_ranks == 1 or launched_externally():
         yield
         return
+    with _as_rank_0(checked, num_ranks):
+        ranks = [_start(run, rank) for rank in range(1, num_ranks)]
+        leaving = threading.Event()
+        threading.Thread(target=_watch, args=(ranks, leaving, abandon), daemon=True).start()
+        try:
+            yield
+            codes = [rank.wait(timeout=60) for rank in ranks]
+            if any(codes):
+                raise GanvasError(f"a rank ended with exit code {max(codes, key=abs)}; see above")
+        finally:
+            leaving.set()
+            for rank in ranks:
+                if rank.poll() is None:
+                    rank.kill()
+                rank.wait()
+                if rank.stdin:
+                    rank.stdin.close()
+
+
+@contextmanager
+def _as_rank_0(checked: Checked, num_ranks: int) -> Iterator[None]:
+    """What ranks read of their environment, and this process' share of its threads."""
+    import torch
+
+    threads = torch.get_num_threads()
+    given = checked.settings.trainer.num_threads
+    share = given or max(1, threads // num_ranks)
     shared = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
         "WORLD_SIZE": str(num_ranks),
         "NODE_RANK": "0",
-        "GANVAS_TRUST": ",".join(trust),
+        "LOCAL_RANK": "0",
+        "OMP_NUM_THREADS": str(share),
+        "GANVAS_TRUST": ",".join(checked.trust),
     }
-    former = {key: os.environ.get(key) for key in (*shared, "LOCAL_RANK")}
-    os.environ.update(shared, LOCAL_RANK="0")
-    ranks = [_start(run, rank) for rank in range(1, num_ranks)]
-    leaving = threading.Event()
-    threading.Thread(target=_watch, args=(ranks, leaving, abandon), daemon=True).start()
+    former = {key: os.environ.get(key) for key in shared}
+    os.environ.update(shared)
+    torch.set_num_threads(share)
     try:
         yield
-        codes = [rank.wait(timeout=60) for rank in ranks]
-        if any(codes):
-            raise GanvasError(f"a rank ended with exit code {max(codes, key=abs)}; see above")
     finally:
-        leaving.set()
-        for rank in ranks:
-            if rank.poll() is None:
-                rank.kill()
-            rank.wait()
-            if rank.stdin:
-                rank.stdin.close()
+        torch.set_num_threads(threads)
         for key, value in former.items():
             if value is None:
                 os.environ.pop(key, None)
@@ -131,6 +213,7 @@ def main() -> int:
     from ganvas.engine.train import train_rank
 
     _end_with_parent()
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a cluster's warning, which rank 0 acts on
     warnings.filterwarnings("ignore", category=GanvasWarning)  # rank 0 shows them
     run = Path(sys.argv[1])
     with suppress(InterruptedRun):

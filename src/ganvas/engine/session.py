@@ -117,9 +117,9 @@ class Session:
         best_step = self.checkpoints.best_step
         best = final
         if best_step is not None and best_step != final_step:
-            load_weights(self.model, self.checkpoints.best_path)
+            load_weights(self.model, self._of_rank_0(self.checkpoints.best_path))
             best = self._test_values()
-            load_weights(self.model, self.checkpoints.last_path)
+            load_weights(self.model, self._of_rank_0(self.checkpoints.last_path))
         if self.hub is not None:
             seen = self.model.counters["images_seen"]
             self.hub.log_metrics(
@@ -127,6 +127,10 @@ class Session:
             )
             if best_step is not None:
                 self.hub.set_best(best, step=best_step)
+
+    def _of_rank_0(self, path: Path) -> Path:
+        """A file of the run's folder, which rank 0 has chosen where all began at once."""
+        return Path(self.trainer.strategy.broadcast(str(path)))
 
     def _test_values(self) -> dict[str, float]:
         self.trainer.test(self.model, dataloaders=self.loader("test"), verbose=False)

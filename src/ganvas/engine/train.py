@@ -17,7 +17,13 @@ from ganvas.engine.check import check_build, check_device
 from ganvas.engine.checkpoint_files import checkpoint_path, read_checkpoint
 from ganvas.engine.measures import build_evaluations, directions
 from ganvas.engine.needs import check_needs
-from ganvas.engine.ranks import global_rank, launched_externally, other_ranks
+from ganvas.engine.ranks import (
+    check_ranks,
+    global_rank,
+    join_srun,
+    launched_externally,
+    other_ranks,
+)
 from ganvas.engine.session import Session
 from ganvas.engine.signals import signal_inbox
 from ganvas.engine.summary import peak_memory, print_summary
@@ -72,19 +78,21 @@ def train_checked(
         GanvasError: if refused before any work; nothing is left on disk then.
     """
     quiet_lightning()
+    join_srun()
+    trainer = checked.settings.trainer
+    check_ranks(devices=trainer.devices, num_nodes=trainer.num_nodes)
     check_device(checked)
     _, model = check_build(checked)
-    world = checked.settings.trainer.devices * checked.settings.trainer.num_nodes
+    world = trainer.devices * trainer.num_nodes
     data = build_data(checked)
     data.prepare(world)
     check_needs(checked, model, data)
     build_evaluations(checked, data)  # weights of features are there before there is a run
     checkpoint = checkpoint_path(resume, "last") if resume is not None else None
-    if global_rank() > 0 and launched_externally():
-        train_rank(checked, folder=runs_dir or Path(checked.settings.paths.runs_dir), data=data)
-        return Outcome(Path(checked.settings.paths.runs_dir), EXIT_OK)
-    prepare_process(checked)
     place = runs_dir or Path(checked.settings.paths.runs_dir)
+    if global_rank() > 0 and launched_externally():
+        return _along(checked, data, folder=resume or folder or place, checkpoint=checkpoint)
+    prepare_process(checked)
     record = RunRecord.open(resume) if resume else _create(checked, data, overrides, place, folder)
     if resume is not None and checkpoint is not None:
         _rewind(record, read_checkpoint(checkpoint), overrides)
@@ -105,7 +113,22 @@ def _rewind(record: RunRecord, checkpoint: dict[str, Any], overrides: Sequence[s
     record.set(resumed=[*before, {"from_step": step, "overrides": list(overrides)}])
 
 
-def train_rank(checked: Checked, *, folder: Path, data: ImageData | None = None) -> None:
+def _along(checked: Checked, data: ImageData, *, folder: Path, checkpoint: Path | None) -> Outcome:
+    """A rank other than 0 that torchrun or srun has started."""
+    try:
+        train_rank(checked, folder=folder, data=data, checkpoint=checkpoint)
+    except InterruptedRun as error:
+        return Outcome(folder, 128 + error.signal, error=error)
+    return Outcome(folder, EXIT_OK)
+
+
+def train_rank(
+    checked: Checked,
+    *,
+    folder: Path,
+    data: ImageData | None = None,
+    checkpoint: Path | None = None,
+) -> None:
     """The part of a rank other than 0: trains along, writes nothing."""
     quiet_lightning()
     trainer = checked.settings.trainer
@@ -115,7 +138,7 @@ def train_rank(checked: Checked, *, folder: Path, data: ImageData | None = None)
     prepare_process(checked)
     with signal_inbox() as inbox:
         session = Session(checked, data, folder=folder, hub=None, inbox=inbox)
-        session.fit(checkpoint=_resume_marker(folder))
+        session.fit(checkpoint=checkpoint or _resume_marker(folder))
         session.test()
 
 
@@ -177,7 +200,7 @@ def _recorded(
     try:
         with (
             signal_inbox() as inbox,
-            other_ranks(record.path, num_ranks=world, trust=checked.trust, abandon=abandon),
+            other_ranks(record.path, checked, num_ranks=world, abandon=abandon),
         ):
             hub.start(config=checked.config, tags=checked.settings.tags)
             session = Session(
@@ -194,10 +217,14 @@ def _recorded(
         with suppress(OSError):  # a full disk: then `finish` says so
             record.set(usage=spent)
         _finish(hub, outcome)
+    _summarise(checked, data, record.path, console=console)
+    return outcome
+
+
+def _summarise(checked: Checked, data: ImageData, folder: Path, *, console: Console) -> None:
     kind = model_class(checked)
     draws = issubclass(kind, Decodes) and tuple(data.image_shape) != POINT_SHAPE
-    print_summary(record.path, console=console, samples=issubclass(kind, Samples), draws=draws)
-    return outcome
+    print_summary(folder, console=console, samples=issubclass(kind, Samples), draws=draws)
 
 
 def _failure(record: RunRecord, error: BaseException) -> Outcome:

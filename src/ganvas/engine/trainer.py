@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    TorchElasticEnvironment,
+)
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy
@@ -47,6 +52,7 @@ MUTED = (
     r".*You defined a `validation_step` but have no `val_dataloader`.*",
     r".*Found .* module\(s\) in eval mode at the start of training.*",  # the averaged generator
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+    r".*It is recommended to use .*sync_dist=True.*",  # what is logged is of all ranks already
 )
 
 
@@ -132,11 +138,20 @@ def make_trainer(
         inference_mode=False,
         profiler=NoProfiler(),
         callbacks=list(callbacks),
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), _environment()],
     )
     # Lightning would put its own SIGTERM handler over ours, which raises at its own moment.
     trainer._signal_connector.register_signal_handlers = _no_handlers  # type: ignore[method-assign]
     return trainer
+
+
+def _environment() -> ClusterEnvironment:
+    """Where ranks are told who they are: torchrun's variables, which `ranks` sets as well.
+
+    Named, as Lightning would take any job of SLURM for one of many ranks that srun started.
+    """
+    torchrun = TorchElasticEnvironment.detect()
+    return TorchElasticEnvironment() if torchrun else LightningEnvironment()
 
 
 def _no_handlers() -> None:
