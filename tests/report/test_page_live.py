@@ -92,12 +92,27 @@ def test_a_dashboard_updates_in_place_and_recovers(chromium: Any, server: Server
     assert tab.inner_text("#title") == "more"
     assert "1234" in tab.locator("#run-table tbody tr").last.inner_text()  # still sorted
     _kept(tab, value)
+    assert tab.evaluate("document.activeElement.id") == "filter"
 
     server.broken = True
     _until(tab, _says(tab, "Connection lost"))
     server.broken = False
     _until(tab, _says(tab, "Live"))
     _kept(tab, value)
+
+    tab.evaluate("() => scrollTo(0, 0)")
+    tab.evaluate("() => { document.querySelector('#run-table').parentElement.scrollLeft = 0; }")
+    box = tab.locator("#run-table tbody input").first.bounding_box()
+    tab.mouse.move(box["x"] + 5, box["y"] + 5)
+    tab.mouse.down()  # what is pressed stays until it is let go
+    server.value = {**value, "title": "even more"}
+    asked = len(server.answers)
+    _until(tab, lambda: len(server.answers) > asked + 1)
+    assert tab.inner_text("#title") == "more"
+    tab.mouse.up()
+    _until(tab, lambda: tab.inner_text("#title") == "even more")
+    assert tab.locator("#run-table tbody input:checked").count() == 2
+
     context.close()
     allowed = ("request: http://127.0.0.1", "console: Failed to load resource")
     assert [fault for fault in faults if not fault.startswith(allowed)] == []
@@ -135,4 +150,3 @@ def _kept(tab: Any, value: dict[str, Any]) -> None:
     assert tab.inner_text("#picture-step") == "600"
     assert tab.evaluate("scrollY") == 500
     assert tab.evaluate("document.querySelector('#run-table').parentElement.scrollLeft") == 90
-    assert tab.evaluate("document.activeElement.id") == "filter"

@@ -25,10 +25,14 @@ function changed(...topics) {
 /** Takes a payload in; a choice that it still allows is kept. */
 function take(data) {
   page.data = data;
+  for (const run of data.runs) run.label ||= run.name;
+  for (const group of data.groups) group.label ||= "all runs";
   page.runs = new Map(data.runs.map((run) => [run.id, run]));
   page.groups = new Map(data.groups.map((group) => [group.id, group]));
   page.metrics = new Map(data.metrics.map((metric) => [metric.name, metric]));
   for (const id of [...state.chosen]) if (!page.runs.has(id)) state.chosen.delete(id);
+  const statuses = new Set(data.runs.map((run) => run.status));
+  for (const one of [...state.statuses]) if (!statuses.has(one)) state.statuses.delete(one);
   if (!page.metrics.has(state.metric)) state.metric = data.metrics[0]?.name ?? "";
 }
 

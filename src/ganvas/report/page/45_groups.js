@@ -46,7 +46,7 @@ function groupKeys() {
     swatch(group.id), text);
   if (!keys.length) {
     return [{ key: "label", name: "Group", left: true, header: true, get: (group) => group.label,
-      cell: (group) => named(group, group.label || "all runs") }];
+      cell: (group) => named(group, group.label) }];
   }
   const read = (key) => (group) => setting(group.members[0], key);
   return keys.map((key, i) => ({ key: `config ${key}`, name: key, header: i === 0, get: read(key),

@@ -93,7 +93,8 @@ function drawCurves() {
   names.length ? "No run shown has this curve." : "No run has a curve.");
   drawLegend();
   const band = { se: "Line: mean over the seeds; band: ± standard error.",
-    range: "Line: mean over the seeds; band: lowest to highest.", runs: "One line per run, in its group's colour." };
+    range: "Line: mean over the seeds; band: lowest to highest.",
+    runs: "One line per run, in its group's colour." };
   const hidden = page.left.length - page.picked.length;
   const why = page.pickedBest ? `the first ${MOST_GROUPS} by ${state.metric}`
     : `the first ${MOST_GROUPS}`;
@@ -106,7 +107,7 @@ function shortLabel(group) {
   const told = shownKeys().filter((key) => key !== "seed" && new Set(page.picked.map((one) =>
     show(setting(one.members[0], key)))).size > 1);
   const text = told.map((key) => `${key}=${show(setting(group.members[0], key))}`).join(" ");
-  return text || group.label || "all runs";
+  return text || group.label;
 }
 
 function drawLegend() {

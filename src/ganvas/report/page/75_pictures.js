@@ -48,7 +48,7 @@ function pictureCard(run) {
     return el("figure", {}, image, caption);
   });
   const name = el("button", { type: "button", className: "link",
-    "data-focus": `picture ${run.id}` }, run.label || run.name);
+    "data-focus": `picture ${run.id}` }, run.label);
   name.onclick = () => openSheet(run.id);
   return el("article", { className: "card" }, el("h3", {}, swatch(run.group), name),
     el("div", { className: "images" }, ...images));
@@ -68,7 +68,7 @@ function turnTo(place) {
   if (step === undefined) return;
   for (const { run, kind, list, image, note } of film.frames) {
     const one = list[nearest(list.map((entry) => entry.step), step)];
-    if (image.src !== one.src) image.src = one.src;
+    if (image.getAttribute("src") !== one.src) image.src = one.src;
     image.alt = `${kind} of ${run.label} at step ${one.step}`;
     note.textContent = `step ${one.step}`;
   }

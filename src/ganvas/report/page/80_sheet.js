@@ -101,12 +101,14 @@ function drawSheet() {
   const run = page.runs.get(sheetRun);
   if (!run) return $("#sheet").close();
   const from = run.provenance ?? {};
+  const opened = new Set([...document.querySelectorAll("#sheet [open] > summary")]
+    .map((summary) => summary.textContent));
   const close = el("button", { type: "button", className: "close", "aria-label": "Close",
     "data-focus": "close" }, "✕");
   close.onclick = () => $("#sheet").close();
   const config = Object.fromEntries([...new Set([...Object.keys(page.data.shared),
     ...Object.keys(run.config)])].sort().map((key) => [key, setting(run, key)]));
-  return $("#sheet").replaceChildren(close,
+  $("#sheet").replaceChildren(close,
     el("h2", { id: "sheet-h" }, swatch(run.group), run.name, el("small", {}, ` ${run.label}`)),
     identity(run), commandPart(from.command), valuesPart(run),
     folded("Evaluations", (from.evaluations ?? []).map(evaluation)),
@@ -114,6 +116,10 @@ function drawSheet() {
     optional("Code", from.git, "Not from a git checkout."), wandbPart(from.wandb),
     optional("Hardware", from.hardware, "Not recorded."),
     optional("Packages", from.packages, "Not recorded."), part("Config", facts(config)));
+  for (const summary of document.querySelectorAll("#sheet summary")) {
+    summary.parentElement.open = opened.has(summary.textContent);
+  }
+  return undefined;
 }
 
 function startSheet() {

@@ -1,7 +1,29 @@
 // In a dashboard: asks for new data, and draws it in place.
 
 const EVERY = 2000;
-const link = { etag: null, lost: false };
+const link = { etag: null, lost: false, pressed: false, waiting: null };
+
+/** New data waits while the reader presses a button: a click on what was replaced is no click. */
+function receive(data) {
+  if (link.pressed) link.waiting = data;
+  else render(data);
+}
+
+function release() {
+  link.pressed = false;
+  const data = link.waiting;
+  link.waiting = null;
+  if (data) setTimeout(render, 0, data); // after the click
+}
+
+function startLive() {
+  view([], drawLive);
+  addEventListener("pointerdown", () => { link.pressed = true; }, true);
+  addEventListener("pointerup", release, true);
+  addEventListener("pointercancel", release, true);
+  // A release outside of the window is not told; the next move tells it.
+  addEventListener("pointermove", ({ buttons }) => { if (link.pressed && !buttons) release(); });
+}
 
 function drawLive() {
   const node = $("#live");
@@ -24,7 +46,7 @@ async function poll() {
   try {
     const data = await ask();
     link.lost = false;
-    if (data) render(data);
+    if (data) receive(data);
     else drawLive();
   } catch {
     link.lost = true;

@@ -12,7 +12,7 @@ function start() {
   const starts = [() => view(["filter"], applyFilter),
     () => view(["filter", "metric", "chosen"], pickGroups), startHeader, startSheet, startRuns,
     startGroups, startDiff, startCurves, startParallel, startTradeoffs, startPictures,
-    startSearch, () => view([], drawLive), () => view([], drawNav)];
+    startSearch, startLive, () => view([], drawNav)];
   starts.forEach((one) => one());
   matchMedia("(prefers-color-scheme: dark)").onchange = () => changed("theme");
   const data = JSON.parse($("#data").textContent);
