@@ -98,7 +98,7 @@ def run_job(job: Job, pipe: Connection) -> None:
     os.environ.clear()
     os.environ.update(job.environment)
     sys.argv = ["ganvas", "train", *job.overrides]  # W&B shows the command line
-    _redirect(job.log)
+    redirect(job.log)
     threading.Thread(target=_end_with_driver, daemon=True).start()
     code = train_job(job)
     atexit._run_exitfuncs()  # W&B's service writes its last lines then; a fork would leave it out
@@ -107,7 +107,8 @@ def run_job(job: Job, pipe: Connection) -> None:
     sys.exit(code)
 
 
-def _redirect(log: Path) -> None:
+def redirect(log: Path) -> None:
+    """Append to a log what this process prints; it reads nothing any more."""
     log.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):
