@@ -41,6 +41,8 @@ class FakeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.silent = False
+        self.refuses = False
+        self.history: dict[str, list[dict[str, Any]]] = {}
         self.closing = threading.Event()
 
     @property
@@ -67,17 +69,27 @@ class _Handler(BaseHTTPRequestHandler):
             body = gzip.decompress(body)
         query = json.loads(body) if body.startswith(b"{") else {}
         self.server.requests.append((self.path, query))
-        out = json.dumps({"data": _data(query)}).encode()
-        self.send_response(200)
+        self._keep(query)
+        out = json.dumps({"data": _data(query, self.server.history)}).encode()
+        self.send_response(401 if self.server.refuses else 200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(out)))
         self.end_headers()
         self.wfile.write(out)
 
+    def _keep(self, query: dict[str, Any]) -> None:
+        """Lines of a run's history, at the place that they are sent for."""
+        if not self.path.endswith("/file_stream"):
+            return
+        kept = self.server.history.setdefault(self.path.split("/")[-2], [])
+        for name, part in (query.get("files") or {}).items():
+            if name == "wandb-history.jsonl":
+                kept[part["offset"] :] = [json.loads(line) for line in part["content"]]
+
     do_POST = do_GET = do_PUT = _answer  # noqa: N815
 
 
-def _data(query: dict[str, Any]) -> dict[str, Any]:
+def _data(query: dict[str, Any], history: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     asked = query.get("variables") or {}
     project = {"id": "P", "name": asked.get("project"), "entity": _ENTITY}
     if query.get("operationName") == "UpsertBucket":
@@ -91,10 +103,27 @@ def _data(query: dict[str, Any]) -> dict[str, Any]:
         }
         return {"upsertBucket": {"bucket": bucket, "inserted": True}}
     if query.get("operationName") == "RunResumeStatus":
-        return {"model": {**project, "bucket": None}}
+        kept = history.get(str(asked.get("name")))
+        return {"model": {**project, "bucket": _resumed(kept, asked) if kept else None}}
     if query.get("operationName") == "CreateRunFiles":
         return {"createRunFiles": {"runID": "R", "uploadHeaders": [], "files": []}}
     return {}
+
+
+def _resumed(kept: list[dict[str, Any]], asked: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": "B",
+        "name": asked.get("name"),
+        "historyLineCount": len(kept),
+        "eventsLineCount": 0,
+        "logLineCount": 0,
+        "historyTail": json.dumps([json.dumps(kept[-1])]),
+        "eventsTail": "[]",
+        "summaryMetrics": "{}",
+        "config": "{}",
+        "tags": [],
+        "wandbConfig": json.dumps({"t": 1}),
+    }
 
 
 @contextmanager

@@ -34,6 +34,8 @@ ganvas: config-driven experiments with autoencoders, VAEs and GANs
   ganvas report PATH… [out=report.html title=TEXT]
                                         runs side by side in one file that needs no network
   ganvas dashboard DIR [port=8765]      the same page while runs go on
+  ganvas sync PATH… [dry_run=true project=NAME entity=NAME]
+                                        upload offline runs to Weights & Biases
   ganvas classifier [dataset=mnist]     train the classifier that serves as features
   ganvas list models|datasets|losses|penalties|networks|likelihoods|tools|experiments|…
   ganvas version
@@ -58,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "compare": _compare,
         "report": _report,
         "dashboard": _dashboard,
+        "sync": _sync,
         "classifier": _classifier,
         "list": _list,
         "version": _version,
@@ -214,6 +217,12 @@ def _classifier(arguments: list[str]) -> int:
     file, line = make_classifier(settings, overrides=arguments)
     print(f"{line}\n{file}")
     return EXIT_OK
+
+
+def _sync(arguments: list[str]) -> int:
+    from ganvas.cli.sync import sync
+
+    return sync(arguments)
 
 
 def _list(arguments: list[str]) -> int:
