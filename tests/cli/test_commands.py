@@ -202,17 +202,3 @@ def test_flags_may_stand_between_overrides(place: Path) -> None:
     assert said.code == 0, said.err
     assert said.out.count("The config is good.") == 2
     assert list(place.iterdir()) == []
-
-
-def test_an_interrupted_job_ends_its_sweep(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganvas.engine import train as module
-
-    seen = []
-
-    def interrupted(checked: object, **_: object) -> module.Outcome:
-        seen.append(checked)
-        return module.Outcome(place, 130, "signal 2")
-
-    monkeypatch.setattr(module, "train_checked", interrupted)
-    assert train("-m", "seed=0,1,2").code == 130
-    assert len(seen) == 1
