@@ -84,18 +84,22 @@ def _run(model: int, beta: int, seed: int, index: int) -> dict[str, Any]:
         },
         "values": values,
         "protocols": {"test/elbo": "p2", "test/fid": "p1"},
-        "provenance": {
-            "command": f"ganvas train model=model{model} loss.beta={2**beta} seed={seed}",
-            "git": {"commit": "abc123", "dirty": False},
-            "packages": {"torch": "2.15.0"},
-            "hardware": {"cpu": "some cpu", "devices": []},
-            "config_hash": "c0ffee",
-            "dataset_fingerprint": "da7a",
-            "wandb": None,
-            "evaluations": [],
-        },
+        "provenance": _provenance(f"model=model{model} loss.beta={2**beta} seed={seed}"),
         "curves": {"val/elbo": curve(elbo, index)},
         "pictures": {},
+    }
+
+
+def _provenance(overrides: str) -> dict[str, Any]:
+    return {
+        "command": f"ganvas train {overrides}",
+        "git": {"commit": "abc123", "dirty": False},
+        "packages": {"torch": "2.15.0"},
+        "hardware": {"cpu": "some cpu", "devices": []},
+        "config_hash": "c0ffee",
+        "dataset_fingerprint": "da7a",
+        "wandb": None,
+        "evaluations": [],
     }
 
 
