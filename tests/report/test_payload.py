@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from synthetic import write_runs
 
-from ganvas.report.collect import Curve, read_runs
+from ganvas.report.collect import Curve, RunView, read_runs
 from ganvas.report.curves import MAX_POINTS, MIN_POINTS, figure, fitting, kept_points, thinned
 from ganvas.report.payload import payload, size
+from ganvas.report.pictures import Embedded
 from ganvas.report.rows import plain
 
 RUNS = 20
@@ -155,6 +156,37 @@ def test_secrets_in_what_was_typed_are_not_shown(tmp_path: Path) -> None:
     assert [run["status"] for run in value["runs"]] == ["failed"]
     assert value["shared"]["hub.api_key"] == "***"
     assert "sesame" not in json.dumps(value)
+
+
+def test_the_search_of_a_sweep_under_the_root_is_shown(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        cells = [{"index": 0, "overrides": [], "state": "queued", "run": None}]
+        text = json.dumps({"format_version": 1, "cells": cells})
+        (tmp_path / name / "sweep.json").write_text(text, encoding="utf-8")
+    collection = read_runs([tmp_path])
+
+    def read(folder: Path) -> dict[str, Any] | None:
+        return {"trials": [{"values": [math.nan], "reason": f"token=sesame {folder.name}"}]}
+
+    value = payload(collection, title="t", read_search=read)
+    assert value["search"] == {"trials": [{"values": ["nan"], "reason": "token=*** a"}]}
+    assert [note[:37] for note in value["notes"]] == ["One search is shown, 1 more are not; "]
+    assert payload(collection, title="t", read_search=lambda _: None)["search"] is None
+
+
+def test_the_best_run_has_its_pictures_first(root: Path) -> None:
+    asked: list[list[str]] = []
+
+    def none(runs: Sequence[RunView], budget: int) -> Embedded:
+        asked.append([run.id for run in runs])
+        return Embedded({}, (), ())
+
+    value = payload(read_runs([root]), title="t", read_pictures=none)
+    of = {run["id"]: run["values"].get("test/elbo", {}).get("best") for run in value["runs"]}
+    values = [of[run] for run in asked[0] if of[run] is not None]
+    assert values == sorted(values, reverse=True) and len(asked[0]) == RUNS
+    assert all(of[run] is None for run in asked[0][len(values) :])
 
 
 def test_no_runs_is_a_payload_too(tmp_path: Path) -> None:

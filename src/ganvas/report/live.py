@@ -20,16 +20,17 @@ from typing import Any
 from urllib.parse import quote
 
 from ganvas.errors import RunError
+from ganvas.report.cells import MANIFEST
 from ganvas.report.collect import Collection, Curve, RunView, read_runs
 from ganvas.report.payload import payload
 from ganvas.report.pictures import FIRST_KINDS, FOLDER, Embedded, find_pictures, spread
+from ganvas.report.search import search_of
 from ganvas.tracking import holder
 from ganvas.tracking.files import RUN_FILE
 from ganvas.tracking.tables import METRICS_FILE
 
 _WATCHED = (RUN_FILE, METRICS_FILE, "config.yaml", FOLDER)
 _READ = (RUN_FILE, METRICS_FILE, "config.yaml", "overrides.yaml")
-_MANIFEST = "sweep.json"
 _REST = 5.0
 _MAX_PICTURES = 30_000  # of all runs: their addresses are part of what is polled
 _MAX_STEPS = 24
@@ -68,6 +69,7 @@ class LiveFolder:
         self._running: set[str] = set()
         self._snapshot: Snapshot | None = None
         self._curves: dict[Path, tuple[object, dict[str, Curve]]] = {}
+        self._searches: dict[Path, tuple[object, dict[str, Any] | None]] = {}
         self._rest_until = 0.0
 
     def snapshot(self) -> Snapshot:
@@ -93,8 +95,8 @@ class LiveFolder:
                 below.clear()
                 held = _held(place) if place in self._running else None
                 yield (place, held, *(_mark(Path(place, name)) for name in _WATCHED))
-            elif _MANIFEST in names:
-                yield place, _mark(Path(place, _MANIFEST))
+            elif MANIFEST in names:
+                yield place, _mark(Path(place, MANIFEST))
 
     def _read(self) -> Snapshot:
         try:
@@ -114,6 +116,7 @@ class LiveFolder:
             live=True,
             read_curves=self._read_curves,
             read_pictures=linked,
+            read_search=self._read_search,
         )
         made = value.pop("made")  # the time alone is no news
         text = json.dumps(value, separators=(",", ":"), allow_nan=False)
@@ -137,6 +140,14 @@ class LiveFolder:
         known = self._curves.get(run.path)
         if known is None or known[0] != mark:
             known = self._curves[run.path] = (mark, run.curves())
+        return known[1]
+
+    def _read_search(self, folder: Path) -> dict[str, Any] | None:
+        """Of a manifest that differs: each trial that begins or ends is written there."""
+        mark = _mark(folder / MANIFEST)
+        known = self._searches.get(folder)
+        if known is None or known[0] != mark:
+            known = self._searches[folder] = (mark, search_of(folder))
         return known[1]
 
 

@@ -10,13 +10,23 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ganvas import __version__
+from ganvas.report.cells import MANIFEST
 from ganvas.report.collect import Collection, Curve, RunView
 from ganvas.report.curves import fitting
 from ganvas.report.pictures import Embedded, embedded
-from ganvas.report.rows import configs_of, groups_of, metrics_of, protocols_of, run_of
+from ganvas.report.rows import (
+    configs_of,
+    groups_of,
+    metrics_of,
+    plain,
+    protocols_of,
+    run_of,
+    secretless,
+)
 from ganvas.report.search import search_of
 from ganvas.tracking import redact_text
 
@@ -28,6 +38,7 @@ _CURVES_SHARE, _MAX_CURVES = 0.4, 5_000_000
 _BYTES_PER_POINT = 32  # step, images, seconds and value, as text
 
 ReadCurves = Callable[[RunView], Mapping[str, Curve]]
+ReadSearch = Callable[[Path], dict[str, Any] | None]
 ReadPictures = Callable[[Sequence[RunView], int], Embedded]
 
 
@@ -44,6 +55,7 @@ def payload(
     budget: int = BUDGET,
     read_curves: ReadCurves = RunView.curves,
     read_pictures: ReadPictures = inside,
+    read_search: ReadSearch = search_of,
 ) -> dict[str, Any]:
     """The value that the page reads: strict JSON, NaN and infinities as text.
 
@@ -54,9 +66,12 @@ def payload(
         budget: bytes of JSON.
         read_curves: of one run; a dashboard remembers them.
         read_pictures: of runs, the best ones first, in so many bytes.
+        read_search: of a sweep's folder.
     """
     runs = collection.runs
     value = _tables(collection, title=title, live=live)
+    searches = [found for folder in sweeps_of(collection) if (found := read_search(folder))]
+    value["search"] = plain(secretless(searches[0])) if searches else None
     room = budget - size(value)
     num_points = int(max(0, min(_CURVES_SHARE * room, _MAX_CURVES)) / _BYTES_PER_POINT)
     read = {run.id: read_curves(run) for run in runs if run.facts}
@@ -68,7 +83,7 @@ def payload(
         entry["curves"] = curves.get(entry["id"], {})
         entry["pictures"] = pictures.pictures.get(entry["id"], {})
     value["problems"] += pictures.problems
-    value["notes"] = [*_curve_notes(dropped), *pictures.notes]
+    value["notes"] = [*_search_notes(searches), *_curve_notes(dropped), *pictures.notes]
     return value
 
 
@@ -94,8 +109,18 @@ def _tables(collection: Collection, *, title: str, live: bool) -> dict[str, Any]
         "runs": [run_of(run, keys=keys) for run in runs],
         "groups": groups_of(runs),
         "protocols": protocols_of(runs),
-        "search": search_of(collection.root),
     }
+
+
+def sweeps_of(collection: Collection) -> list[Path]:
+    """The sweeps' folders, at or under the collection's root."""
+    above = {
+        folder
+        for run in collection.runs
+        for folder in (run.path, *run.path.parents)
+        if folder.is_relative_to(collection.root)
+    }
+    return sorted(folder for folder in above if (folder / MANIFEST).is_file())
 
 
 def curve_order(metrics: Sequence[str]) -> list[str]:
@@ -120,6 +145,12 @@ def by_merit(runs: Sequence[RunView], metrics: Sequence[Mapping[str, Any]]) -> l
         return float("inf") if shown is None or math.isnan(shown) else sign * shown
 
     return sorted(newest, key=rank)
+
+
+def _search_notes(searches: Sequence[Mapping[str, Any]]) -> list[str]:
+    more = len(searches) - 1
+    told = f"One search is shown, {more} more are not; make a report of a sweep to see its search."
+    return [told] if more > 0 else []
 
 
 def _curve_notes(dropped: Sequence[str]) -> list[str]:
