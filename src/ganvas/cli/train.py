@@ -22,6 +22,7 @@ from ganvas.paths import config_dir
 if TYPE_CHECKING:
     from ganvas.engine.build import Checked
     from ganvas.engine.train import Outcome
+    from ganvas.sweep.prepare import Prepared
 
 EXIT_FAILED, EXIT_REFUSED = 1, 2
 
@@ -98,7 +99,7 @@ def _single(arguments: Sequence[str], overrides: list[str], search: list[str]) -
 
     checked = check_composed(composed)
     if checked.settings.check:
-        return _print_checks([checked])
+        return _print_check(checked)
     from ganvas.engine.train import train_checked
 
     outcome = train_checked(checked, overrides=overrides)
@@ -111,7 +112,7 @@ def _sweep(arguments: Sequence[str], overrides: list[str], search: list[str]) ->
 
     prepared = prepare(overrides, search=search)
     if prepared.check:
-        return _print_checks([one.checked for one in prepared.planned])
+        return _print_table(prepared)
     from ganvas.sweep.closing import close
     from ganvas.sweep.launch import SweepStopped
 
@@ -122,13 +123,24 @@ def _sweep(arguments: Sequence[str], overrides: list[str], search: list[str]) ->
     return close(prepared.folder)
 
 
-def _print_checks(checked: Sequence[Checked]) -> int:
+def _print_check(checked: Checked) -> int:
     from rich.console import Console
 
     from ganvas.engine.report import print_check
 
-    for one in checked:
-        print_check(one, console=Console())
+    print_check(checked, console=Console())
+    return 0
+
+
+def _print_table(prepared: Prepared) -> int:
+    from rich.console import Console
+
+    from ganvas.sweep.launch import machine_slots
+    from ganvas.sweep.settings import LauncherSettings
+    from ganvas.sweep.table import print_table
+
+    slots = machine_slots(LauncherSettings(n_jobs=prepared.launcher.get("n_jobs")))
+    print_table(prepared.planned, slots=slots, console=Console())
     return 0
 
 

@@ -22,7 +22,7 @@ from ganvas.sweep.manifest import SWEEP_FILE
 from ganvas.sweep.search_launch import prepare_search
 from ganvas.sweep.search_settings import SWEEPER
 from ganvas.sweep.search_space import parse_space
-from ganvas.sweep.settings import LAUNCHERS
+from ganvas.sweep.settings import LAUNCHERS, Launching
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,13 @@ class Prepared:
         folder: of the sweep, absolute.
         planned: its cells.
         check: whether they are only to be shown.
+        launcher: values of the launcher's keys.
     """
 
     folder: Path
     planned: list[Planned]
     check: bool
+    launcher: dict[str, Any]
 
     @property
     def dir_override(self) -> str:
@@ -61,12 +63,14 @@ def prepare(overrides: Sequence[str], *, search: Sequence[str | Path] = ()) -> P
     if any(o.startswith("resume=") for o in typed):
         raise ConfigError("resume: goes on with one run; `ganvas sweep resume` with a sweep")
     composed = _first(own, typed, search)
-    _check_launcher(composed.hydra["launcher"])
+    launching = _launcher(composed.hydra["launcher"])
     planned = _cells(composed.hydra, typed, search)
     check = any(one.checked.settings.check for one in planned)
+    if not check:
+        launching.check([one.checked for one in planned])
     typed_folder = any(o.startswith("hydra.sweep.dir=") for o in own)
     folder = _free(composed.hydra["dir"]) if typed_folder else _new(planned)
-    return Prepared(folder, planned, check)
+    return Prepared(folder, planned, check, composed.hydra["launcher"])
 
 
 def _first(own: list[str], typed: list[str], search: Sequence[str | Path]) -> Composed:
@@ -81,9 +85,7 @@ def _first(own: list[str], typed: list[str], search: Sequence[str | Path]) -> Co
         raise
 
 
-def _cells(
-    hydra: dict[str, Any], typed: list[str], search: Sequence[str | Path]
-) -> list[Planned]:
+def _cells(hydra: dict[str, Any], typed: list[str], search: Sequence[str | Path]) -> list[Planned]:
     """All cells of a sweep, or the corners of a search's space."""
     if hydra["sweeper"]["_target_"] == SWEEPER:
         return prepare_search(hydra, typed, search=search)
@@ -111,7 +113,7 @@ def _refuse_agent() -> None:
         )
 
 
-def _check_launcher(node: dict[str, Any]) -> None:
+def _launcher(node: dict[str, Any]) -> Launching:
     """The launcher is one of ours, and its values are good."""
     target = str(node["_target_"])
     if target not in LAUNCHERS:
@@ -120,7 +122,7 @@ def _check_launcher(node: dict[str, Any]) -> None:
             f"`{target}`; there are: ganvas, slurm"
         )
     values = {key: value for key, value in node.items() if key != "_target_"}
-    validate(LAUNCHERS[target], values, prefix="hydra.launcher")
+    return validate(LAUNCHERS[target], values, prefix="hydra.launcher")
 
 
 def _free(typed: str) -> Path:
