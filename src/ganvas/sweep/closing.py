@@ -36,6 +36,8 @@ def close(folder: Path, *, code: int | None = None) -> int:
     place = os.path.relpath(manifest.folder)
     typed = shlex.quote(place)
     rows = {"sweep": place, **_compared(manifest, console)}
+    if any(cell.state in ("queued", "running") and cell.attempts for cell in left):
+        rows["look"] = f"ganvas sweep status {typed}"
     if any(cell.state in ("queued", "interrupted") for cell in left):
         rows["go on"] = f"ganvas sweep resume {typed}"
     if any(cell.state == "failed" for cell in left):

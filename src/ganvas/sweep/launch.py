@@ -6,15 +6,17 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ganvas.engine.settings import validate
 from ganvas.errors import RunError
 from ganvas.sweep.cells import Planned, add_cells, plan
 from ganvas.sweep.driver import EXIT_FAILED, Driver
 from ganvas.sweep.manifest import Cell, Manifest
-from ganvas.sweep.settings import LauncherSettings
+from ganvas.sweep.settings import LAUNCHERS, LauncherSettings, Launching
 from ganvas.sweep.slots import Slots
+from ganvas.sweep.slurm_driver import ClusterDriver, on_cluster
+from ganvas.sweep.slurm_settings import SlurmSettings
 from ganvas.sweep.source import Listed, Source
 from ganvas.sweep.voice import Voice, say
 
@@ -41,14 +43,11 @@ class SweepStopped(BaseException):
         self.code = code
 
 
-def launch(
-    hydra: DictConfig, settings: dict[str, Any], jobs: Sequence[Sequence[str]], *, first: int
-) -> list[JobReturn]:
+def launch(hydra: DictConfig, jobs: Sequence[Sequence[str]], *, first: int) -> list[JobReturn]:
     """Run the jobs of one batch in the sweep's folder, to the end.
 
     Args:
         hydra: Hydra's own node.
-        settings: of the launcher.
         jobs: overrides of each.
         first: index of the first one; cells before it are of earlier batches.
 
@@ -57,6 +56,7 @@ def launch(
         GanvasError: if nothing could be begun.
     """
     from hydra.core.utils import JobReturn, JobStatus
+    from omegaconf import OmegaConf
 
     folder = Path(str(hydra.sweep.dir)).absolute()
     sources = hydra.runtime.config_sources
@@ -64,7 +64,10 @@ def launch(
     missing = [job for job in jobs if tuple(job) not in PLANNED]
     PLANNED.update({one.overrides: one for one in plan(missing, search=search)} if missing else {})
     planned = [PLANNED[tuple(job)] for job in jobs]
-    launcher = validate(LauncherSettings, settings)
+    node = OmegaConf.to_container(hydra.launcher, resolve=True)
+    assert isinstance(node, dict)
+    target = str(node.pop("_target_"))
+    launcher = validate(LAUNCHERS[target], cast("dict[str, Any]", node))
     folder.mkdir(parents=True, exist_ok=True)
     if first:
         manifest = Manifest.load(folder)
@@ -73,7 +76,7 @@ def launch(
             folder,
             command=command_line(),
             overrides=[*_axes(hydra.sweeper), *hydra.overrides.task],
-            launcher=launcher.model_dump(),
+            launcher={"_target_": target, **launcher.model_dump()},
             search=[str(Path(place).absolute()) for place in search],
             trust=sorted({module for one in planned for module in one.checked.trust}),
         )
@@ -99,7 +102,7 @@ def command_line() -> str:
 
 def run_cells(
     manifest: Manifest,
-    settings: LauncherSettings,
+    settings: Launching,
     *,
     planned: Sequence[Planned] = (),
     cells: Sequence[Cell] = (),
@@ -118,29 +121,52 @@ def run_cells(
 
     Raises:
         RunError: another process runs the sweep, or nothing can be written at its start.
-        SweepStopped: `sweep.json` can't be written any more.
+        SweepStopped: `sweep.json` can't be written any more, or jobs were submitted and are not
+            waited for.
     """
     with manifest.held():
         added, configs = _begun(manifest, planned)
         trust = (*trust, *(module for one in planned for module in one.checked.trust))
-        voice, slots = Voice(manifest), machine_slots(settings)
-        driver = Driver(
-            manifest,
-            settings,
-            slots=slots,
-            source=source(slots.num_jobs) if source else Listed([*cells, *added]),
-            reporter=voice,
-            configs=configs,
-            trust=tuple(dict.fromkeys(trust)),
-        )
-        voice.begins(None if source else len(cells) + len(added), at_once=slots.num_jobs)
+        listed = [*cells, *added]
+        trust = tuple(dict.fromkeys(trust))
+        driver: ClusterDriver | Driver
+        if isinstance(settings, SlurmSettings):
+            driver = on_cluster(manifest, settings, cells=listed, trust=trust)
+        else:
+            driver = _here(manifest, settings, source or listed, configs=configs, trust=trust)
         try:
-            return driver.run()
+            code = driver.run()
         except (OSError, RunError) as error:
             place, told = manifest.folder, getattr(error, "strerror", None) or error
             remedy = "`ganvas sweep resume` goes on once that is mended"
             say(f"ganvas: {place}: the sweep stopped ({told}); {remedy}", error=True)
             raise SweepStopped(EXIT_FAILED) from error
+        if isinstance(settings, SlurmSettings) and not settings.wait:
+            raise SweepStopped(code)  # the cells are submitted, and that was all
+        return code
+
+
+def _here(
+    manifest: Manifest,
+    settings: LauncherSettings,
+    cells: Callable[[int], Source] | Sequence[Cell],
+    *,
+    configs: Configs,
+    trust: tuple[str, ...],
+) -> Driver:
+    """A driver of processes on this machine, for cells or what makes them."""
+    voice, slots = Voice(manifest), machine_slots(settings)
+    listed = None if callable(cells) else cells
+    voice.begins(None if listed is None else len(listed), at_once=slots.num_jobs)
+    return Driver(
+        manifest,
+        settings,
+        slots=slots,
+        source=cells(slots.num_jobs) if callable(cells) else Listed(cells),
+        reporter=voice,
+        configs=configs,
+        trust=trust,
+    )
 
 
 def _begun(manifest: Manifest, planned: Sequence[Planned]) -> tuple[list[Cell], Configs]:

@@ -36,9 +36,14 @@ def outcome(manifest: Manifest, cell: Cell) -> tuple[State, str | None]:
 
 def ending(manifest: Manifest) -> list[tuple[Cell, int]]:
     """Cells said to run whose run a process holds, and its id."""
-    running = [cell for cell in manifest.cells if cell.state == "running"]
+    running = [cell for cell in manifest.cells if _here(cell)]
     held = [(cell, holder(manifest.folder / str(cell.run))) for cell in running]
     return [(cell, process) for cell, process in held if process is not None]
+
+
+def _here(cell: Cell) -> bool:
+    """Said to run, and not as a cluster's job, which goes on without its driver."""
+    return cell.state == "running" and cell.attempts[-1].job is None
 
 
 def settle(manifest: Manifest) -> None:
@@ -53,7 +58,7 @@ def settle(manifest: Manifest) -> None:
             "to end, or stop it"
         )
     for cell in manifest.cells:
-        if cell.state == "running":
+        if _here(cell):
             cell.state, cell.reason = outcome(manifest, cell)
             cell.seconds = max(cell.seconds, _seconds(manifest.folder / str(cell.run)))
 

@@ -18,6 +18,7 @@ from ganvas.sweep.outcome import ending, settle
 from ganvas.sweep.search_launch import refuse_adding, resume_search
 from ganvas.sweep.search_plan import STUDY
 from ganvas.sweep.settings import SweepSettings
+from ganvas.sweep.slurm_driver import refresh
 from ganvas.sweep.voice import say
 from ganvas.tracking.redact import REDACTED
 
@@ -149,6 +150,7 @@ def _settled(folder: Path) -> Iterator[Manifest]:
     manifest = Manifest.load(folder)
     with manifest.held():
         manifest.reload()
+        refresh(manifest)
         _await_jobs(manifest)
         settle(manifest)
         manifest.save()

@@ -108,6 +108,7 @@ def resume_search(
     _check_left(manifest, plan, cells)
     manifest.content[STUDY] = plan.record()
     launcher = settings.launcher(manifest.content["launcher"])
+    assert isinstance(launcher, LauncherSettings)  # see `prepare_search`
     return run_search(manifest, launcher, plan, cells=cells, trust=trust)
 
 

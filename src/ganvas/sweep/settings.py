@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from ganvas.engine.settings import Section
+from ganvas.errors import ConfigError
+from ganvas.sweep.slurm_settings import SLURM, SlurmSettings
+
+if TYPE_CHECKING:
+    from ganvas.engine.build import Checked
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -19,6 +25,19 @@ class LauncherSettings(Section):
     fail_fast: bool = False
     time_limit: Annotated[float, Field(gt=0)] | None = None
     report: bool = True
+
+    def check(self, cells: Sequence[Checked]) -> None:
+        """What the cells ask for can be had on this machine.
+
+        Raises:
+            ConfigError: a cell needs several machines.
+        """
+        nodes = max((cell.settings.trainer.num_nodes for cell in cells), default=1)
+        if nodes > 1:
+            raise ConfigError(
+                f"trainer.num_nodes={nodes}: hydra/launcher=ganvas runs cells on this machine; use "
+                "hydra/launcher=slurm"
+            )
 
 
 class SweepSettings(Section):
@@ -35,14 +54,25 @@ class SweepSettings(Section):
     full_error: bool
     trust: list[str]
 
-    def launcher(self, recorded: dict[str, Any]) -> LauncherSettings:
-        """How the sweep began, with what is given now in its place."""
-        given = self.model_dump(exclude_none=True)
-        known = {k: v for k, v in recorded.items() if k in LauncherSettings.model_fields}
-        return LauncherSettings(**known | {k: v for k, v in given.items() if k in known})
+    def launcher(self, recorded: dict[str, Any]) -> Launching:
+        """How the sweep began, with what is given now in its place.
+
+        Raises:
+            ConfigError: a value is given that its launcher does not know.
+        """
+        section = LAUNCHERS[recorded.get("_target_", PROCESSES)]
+        known = {k: v for k, v in recorded.items() if k in section.model_fields}
+        given = self.model_dump(exclude_none=True, include=set(LauncherSettings.model_fields))
+        for key in given:
+            if key not in section.model_fields:
+                raise ConfigError(f"{key}: this sweep runs on a cluster, whose launcher has none")
+        return section(**known | given)
 
 
-LAUNCHERS: dict[str, type[Section]] = {
-    "hydra_plugins.ganvas_sweeps.launcher.ProcessLauncher": LauncherSettings,
+PROCESSES = "hydra_plugins.ganvas_sweeps.launcher.ProcessLauncher"
+Launching = LauncherSettings | SlurmSettings
+LAUNCHERS: dict[str, type[LauncherSettings] | type[SlurmSettings]] = {
+    PROCESSES: LauncherSettings,
+    SLURM: SlurmSettings,
 }
 """What a launcher's keys are checked against."""

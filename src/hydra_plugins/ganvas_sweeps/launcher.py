@@ -15,7 +15,7 @@ class ProcessLauncher(Launcher):
     """Hands the jobs of one sweep to `ganvas.sweep`; see `conf/hydra/launcher/ganvas.yaml`."""
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = settings
+        del settings  # `launch` reads and checks them
         self.config: DictConfig | None = None
 
     def setup(
@@ -32,4 +32,4 @@ class ProcessLauncher(Launcher):
         from ganvas.sweep.launch import launch
 
         assert self.config is not None
-        return launch(self.config.hydra, self.settings, job_overrides, first=initial_job_idx)
+        return launch(self.config.hydra, job_overrides, first=initial_job_idx)
