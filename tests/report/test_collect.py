@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from pathlib import Path
 
-import pytest
 from made_runs import config_of, evaluate, make_grid, make_run, write_sweep
 
-from ganvas.errors import RunError
 from ganvas.report.collect import read_runs
 from ganvas.report.flat import same, telling_keys, varying_keys
 from ganvas.tracking import RunRecord
@@ -71,6 +68,8 @@ def test_groups_are_the_config_less_the_seed_and_what_computes_nothing(tmp_path:
         make_run(tmp_path, seed=2, config=config_of(seed=2, paths={"runs_dir": "elsewhere"})),
         make_run(tmp_path, seed=3, config=config_of(beta=1.0, seed=3)),
     ]
+    otherwise = make_run(tmp_path, seed=4, model="vae_by_another_name", config=config_of(seed=4))
+    others.append(otherwise)  # the config counts, not how it was put together
     different = make_run(tmp_path, seed=0, beta=2)
     groups = {run.path: run.group for run in read_runs([tmp_path]).runs}
     assert {groups[folder] for folder in others} == {groups[first]}
@@ -104,42 +103,6 @@ def test_curves_of_a_run_without_any_are_empty(tmp_path: Path) -> None:
     assert read_runs([tmp_path]).runs[0].curves() == {}
 
 
-@pytest.mark.parametrize(
-    ("file", "content", "told"),
-    [
-        ("run.json", b'{"format_version": 1, "st', "not valid JSON"),
-        ("run.json", b"[]", "needs the keys"),
-        ("run.json", b'{"format_version": 99, "id": "a", "status": "finished"}', "upgrade"),
-        ("run.json", b'{"format_version": 1, "id": "a", "status": "odd"}', "status must be"),
-        ("run.json", b'{"format_version":1,"id":"a","status":"failed","metrics":[1]}', "damaged"),
-        ("config.yaml", b"a: [", "config.yaml can't be read"),
-        ("config.yaml", b"- 1", "holds no mapping"),
-        ("config.yaml", None, "is missing"),
-    ],
-)
-def test_a_damaged_run_is_reported_and_the_others_are_shown(
-    tmp_path: Path, file: str, content: bytes | None, told: str
-) -> None:
-    sound, damaged = make_run(tmp_path, seed=0), make_run(tmp_path, seed=1)
-    if content is None:
-        (damaged / file).unlink()
-    else:
-        (damaged / file).write_bytes(content)
-    found = read_runs([tmp_path])
-    assert [run.path for run in found.runs] == [sound]
-    (problem,) = found.problems
-    assert told in problem
-    assert str(damaged) in problem
-    assert "\n" not in problem
-
-
-def test_no_such_folder_is_refused_and_an_empty_one_is_empty(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no such folder"):
-        read_runs([tmp_path / "nowhere"])
-    (tmp_path / "empty").mkdir()
-    assert read_runs([tmp_path / "empty"]).runs == ()
-
-
 def test_cells_without_a_run_are_shown(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     run = make_run(sweep, seed=0)
@@ -170,15 +133,6 @@ def test_cells_without_a_run_are_shown(tmp_path: Path) -> None:
     assert runs[3].config == {"model": "vae", "seed": 3}
     # A run given by itself knows its cell, and brings no others.
     assert [run.cell for run in read_runs([run.path for run in runs[:1]]).runs] == [0]
-
-
-@pytest.mark.parametrize("text", ["{", '{"cells": 3}', '{"cells": [{"index": 0}]}', "[]"])
-def test_a_damaged_manifest_is_reported_and_its_runs_are_shown(tmp_path: Path, text: str) -> None:
-    folder = make_run(tmp_path)
-    (tmp_path / "sweep.json").write_text(text)
-    found = read_runs([tmp_path])
-    assert [run.path for run in found.runs] == [folder]
-    assert [("sweep.json" in p and "damaged" in p) for p in found.problems] == [True]
 
 
 def test_an_earlier_attempt_of_a_cell_is_a_run_of_that_cell(tmp_path: Path) -> None:
@@ -270,12 +224,3 @@ def test_equal_values() -> None:
     assert same(1) == same(1.0)
     assert same([1, 2.0]) == same((1.0, 2))
     assert len({same(v) for v in (1, "1", True, None, "None", [1], "[1]", 2**60, 2**60 + 1)}) == 9
-
-
-def test_a_hostile_record_stays_one_line(tmp_path: Path) -> None:
-    evil = "<script>alert(1)</script>\n\x1b[31m[red]"
-    folder = make_run(tmp_path, overrides=["model=vae", "tags"], model=evil, name="plain")
-    content = json.loads((folder / "run.json").read_text())
-    assert content["choices"]["model"] == evil
-    make_run(tmp_path, overrides=["model=vae"])
-    assert all("\n" not in run.label for run in read_runs([tmp_path]).runs)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 import resource
 from pathlib import Path
@@ -215,7 +216,6 @@ def test_a_formula_is_no_formula_in_csv(tmp_path: Path, capsys: pytest.CaptureFi
         (["unfinished=maybe"], "unfinished must be one of false, true, got 'maybe'"),
         (["format=pdf"], "format must be one of table, csv, markdown, runs, got 'pdf'"),
         (["out="], "out=: names no file"),
-        (["out=/dev/null"], "out=/dev/null: must be a file"),
         (["out=/nowhere/a.csv"], "out=/nowhere/a.csv: can't be written (No such file"),
         (["nowhere"], "nowhere: no such folder"),
     ],
@@ -225,6 +225,13 @@ def test_bad_options(
 ) -> None:
     make_grid(tmp_path, seeds=1)
     assert refused(capsys, tmp_path, *options).startswith(told)
+
+
+def test_out_is_a_file_or_new(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_grid(tmp_path, seeds=1)
+    os.mkfifo(pipe := tmp_path / "pipe")
+    assert refused(capsys, tmp_path, f"out={pipe}").startswith(f"out={pipe}: must be a file")
+    assert pipe.is_fifo()
 
 
 def test_nothing_to_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,4 +199,4 @@ def test_sorting(tmp_path: Path) -> None:
 def test_mixed_projects_are_told(tmp_path: Path) -> None:
     make_run(tmp_path, values={ELBO: -1.0})
     make_run(tmp_path, beta=4, values={ELBO: -1.0}, config=config_of(logger={"project": "b"}))
-    assert any("runs of 2 projects: ganvas, b" in n for n in compared(tmp_path).notes)
+    assert any("runs of 2 projects: b, ganvas" in n for n in compared(tmp_path).notes)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -20,6 +20,8 @@ from ganvas.tracking.lock import holder
 from ganvas.tracking.redact import deciding
 
 __all__ = ["Collection", "Curve", "MetricValue", "RunView", "read_runs"]
+
+T = TypeVar("T")
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # six times as fast, where it was built
 _FACTS = ("command", "git", "packages", "hardware", "config_hash", "dataset_fingerprint", "wandb")
@@ -50,9 +52,9 @@ def read_runs(paths: Sequence[Path | str]) -> Collection:
     Raises:
         RunError: there is no such folder. A damaged run is a line in `problems` instead.
     """
-    folders, sweeps = _find(paths)
-    root = _common_root(paths, folders)
     problems: list[str] = []
+    folders, sweeps = _find(paths, problems)
+    root = _common_root(paths, folders)
     cells = read_sweeps(sweeps, folders, problems)
     index_of = {run: cell.index for many in cells.values() for cell in many for run in cell.runs}
     read: list[tuple[RunView, Readings]] = []
@@ -68,8 +70,12 @@ def read_runs(paths: Sequence[Path | str]) -> Collection:
     return Collection(_finished(read), tuple(problems), root)
 
 
-def _find(paths: Sequence[Path | str]) -> tuple[list[Path], list[Path]]:
+def _find(paths: Sequence[Path | str], problems: list[str]) -> tuple[list[Path], list[Path]]:
     """Run folders and sweep folders, absolute, in the order they were found."""
+
+    def closed(error: OSError) -> None:
+        problems.append(f"{error.filename} can't be read: {error.strerror}")
+
     folders: dict[Path, None] = {}
     sweeps: dict[Path, None] = {}
     for path in paths:
@@ -78,7 +84,7 @@ def _find(paths: Sequence[Path | str]) -> tuple[list[Path], list[Path]]:
             raise RunError(
                 f"{path}: no such folder; give run folders, sweep folders or folders of runs"
             )
-        for place, below, names in os.walk(top):
+        for place, below, names in os.walk(top, onerror=closed):
             below.sort()
             if RUN_FILE in names:
                 below.clear()
@@ -109,6 +115,8 @@ def _read(folder: Path, *, root: Path, cell: int | None) -> tuple[RunView, Readi
     try:
         view = _view(folder, record, config, root=root, cell=cell)
         return view, read_readings(record, view.deciding)
+    except OSError as error:
+        raise RunError(f"{error.filename} can't be read: {error.strerror}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         told = " ".join(str(error).split())
         raise RunError(
@@ -130,10 +138,10 @@ def _view(
         place=_relative(folder, root),
         status=_status(folder, record),
         reason=None if reason is None else str(reason),
-        seed=record.get("seed"),
+        seed=_of_type("seed", record.get("seed"), int),
         cell=cell,
-        created=record.get("created"),
-        finished=record.get("finished"),
+        created=_of_type("created", record.get("created"), str),
+        finished=_of_type("finished", record.get("finished"), str),
         seconds=_spent(folder, usage),
         peak_mib={str(k): float(v) for k, v in (usage.get("peak_memory_mib") or {}).items()},
         evaluations=tuple(record.get("evaluations") or ()),
@@ -164,7 +172,8 @@ def _waiting(cell: Cell, *, root: Path) -> RunView:
 
 def _configured(config: Mapping[str, Any], choices: Mapping[str, Any]) -> RunView:
     """A view that knows its config alone."""
-    decisive = flat_config(deciding(config), choices)
+    hashed = deciding(config)
+    decisive = flat_config(hashed, choices)
     seed = decisive.pop("seed", None)
     return RunView(
         id="", name="", path=Path(), place="", label="", status="queued", reason=None,
@@ -173,7 +182,7 @@ def _configured(config: Mapping[str, Any], choices: Mapping[str, Any]) -> RunVie
         config=flat_config(config, choices),
         deciding=decisive,
         values={}, protocols={}, evaluations=(), facts={}, typed=(),
-        group=digest(decisive),
+        group=digest({k: v for k, v in flat_config(hashed, {}).items() if k != "seed"}),
     )  # fmt: skip
 
 
@@ -197,6 +206,12 @@ def _yaml(file: Path) -> Any:
         return None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RunError(f"{file} can't be read ({type(error).__name__}); restore it") from error
+
+
+def _of_type(name: str, value: T | None, kind: type[T]) -> T | None:
+    if value is None or isinstance(value, kind):
+        return value
+    raise ValueError(f"{name} must be {kind.__name__}, got {type(value).__name__}")
 
 
 def _status(folder: Path, record: Mapping[str, Any]) -> ViewStatus:
@@ -225,7 +240,8 @@ def _finished(read: Sequence[tuple[RunView, Readings]]) -> tuple[RunView, ...]:
     """With values, labels, and ids that are each there once."""
     values = chosen_values([readings for _, readings in read])
     typed = list(dict.fromkeys(key for run, _ in read for key in run.typed))
-    keys = telling_keys([run.deciding for run, _ in read], typed=typed)
+    groups = {run.group: run.deciding for run, _ in read}
+    keys = telling_keys(list(groups.values()), typed=typed)
     views: dict[str, RunView] = {}
     for (run, _), mine in zip(read, values, strict=True):
         protocols = {

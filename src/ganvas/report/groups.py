@@ -79,7 +79,8 @@ def group_keys(runs: Sequence[RunView], by: Sequence[str] | None) -> list[str]:
     if by is not None:
         return list(dict.fromkeys(by))
     typed = list(dict.fromkeys(key for run in runs for key in run.typed))
-    return telling_keys([run.deciding for run in runs], typed=typed)
+    configs = {run.group: run.deciding for run in runs}  # choices of one config may differ
+    return telling_keys(list(configs.values()), typed=typed)
 
 
 def make_groups(
@@ -200,7 +201,7 @@ def natural(value: Any) -> tuple[int, float, str]:
 
 def pooled_keys(group: Group) -> list[str]:
     """Keys in which the configs of one group differ; empty where the seed is all."""
-    return telling_keys([run.deciding for run in group.runs])
+    return telling_keys(list({run.group: run.deciding for run in group.runs}.values()))
 
 
 def repeats(group: Group) -> list[tuple[RunView, int]]:

@@ -20,6 +20,7 @@ from ganvas.report.groups import (
     Group,
     group_keys,
     make_groups,
+    natural,
     pooled_keys,
     repeats,
     shown,
@@ -155,7 +156,8 @@ def protocol_difference(protocols: Sequence[Mapping[str, Any]]) -> str:
     fields = varying_keys(protocols)
     told = []
     for field in fields[:_NAMED]:
-        values = dict.fromkeys(_short(p.get(field, "none")) for p in protocols)
+        held = sorted((p.get(field, "none") for p in protocols), key=natural)
+        values = dict.fromkeys(map(_short, held))
         told.append(f"{field} ({', '.join(values)})")
     more = len(fields) - len(told)
     return ", ".join([*told, *([f"{more} more"] if more else [])])
@@ -238,11 +240,9 @@ def _group_notes(
         along = [k for k in varying_keys([run.deciding for run in runs]) if k not in keys]
         if along:
             yield f"differ along with {' and '.join(keys)}: {_listed(along)}"
-    projects = dict.fromkeys(
-        str(run.config["logger.project"]) for run in runs if run.config.get("logger.project")
-    )
-    if len(projects) > 1:
-        yield f"runs of {len(projects)} projects: {_listed(list(projects))}"
+    named = {str(run.config["logger.project"]) for run in runs if run.config.get("logger.project")}
+    if len(named) > 1:
+        yield f"runs of {len(named)} projects: {_listed(sorted(named))}"
 
 
 def _runs(runs: Sequence[RunView], *, of: int) -> str:

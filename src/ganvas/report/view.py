@@ -66,14 +66,15 @@ class RunView:
         seconds: that it took, evaluation included.
         peak_mib: largest memory in MiB, by "process" and "gpu".
         config: the whole config, flat, the choice of a group under the group's name.
-        deciding: the part of it that decides the result, without the seed.
+        deciding: the part of it that decides the result, without the seed; choices included.
         values: by metric, those of `ganvas evaluate` among them.
         protocols: by metric, what must be equal for two values to be compared; that of `best`
             where there is one.
         evaluations: what `ganvas evaluate` recorded, oldest first.
         facts: command, git, packages, hardware, config_hash, dataset_fingerprint, wandb.
         typed: keys that the user typed.
-        group: hash of `deciding`: equal for runs that differ by their seed alone.
+        group: hash of `deciding` without the choices: equal for runs that differ by their seed
+            alone, however their config was put together.
     """
 
     id: str
