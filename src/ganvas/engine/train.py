@@ -27,7 +27,7 @@ from ganvas.engine.ranks import (
 from ganvas.engine.session import Session
 from ganvas.engine.signals import signal_inbox
 from ganvas.engine.summary import peak_memory, print_summary
-from ganvas.engine.trainer import prepare_process, quiet_lightning
+from ganvas.engine.trainer import prepare_process, quiet_lightning, total_steps
 from ganvas.errors import ConfigError, GanvasError
 from ganvas.protocols import Decodes, Samples
 from ganvas.tracking.hub import Hub
@@ -96,8 +96,8 @@ def train_checked(
     record = RunRecord.open(resume) if resume else _create(checked, data, overrides, place, folder)
     if resume is not None and checkpoint is not None:
         _rewind(record, read_checkpoint(checkpoint), overrides)
-    if data.skipped:
-        record.set(skipped_images=data.skipped)
+    steps = total_steps(checked, data.steps_per_epoch() or 1)
+    record.set(total_steps=steps, **({"skipped_images": data.skipped} if data.skipped else {}))
     return _recorded(checked, data, record, world=world, checkpoint=checkpoint)
 
 
