@@ -47,8 +47,8 @@ from ganvas.tracking import RunRecord, read_run_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SWEEP, REASON = "sweep", "reason"
-"""User attributes of a trial: which sweep it is of, and why it did not come to its end."""
+SWEEP, REASON, VERDICT = "sweep", "reason", "verdict"
+"""User attributes of a trial: its sweep, why it did not come to its end, and the pruner's word."""
 
 
 @final
@@ -76,6 +76,7 @@ class Search:
         self.study = open_study(manifest, plan)
         self._trials: dict[int, list[Trial]] = {}
         self._validations: dict[int, Validations] = {}
+        self._judged: dict[int, int] = {}
         self._pruned: dict[int, str] = {}
         self._out: set[int] = set()
         self._cells = deque(cells)
@@ -156,11 +157,14 @@ class Search:
             known = Validations(self.manifest.folder / cell.run, watched, run=cell.run)
             self._validations[cell.index] = known
         there = self._reported(trials[0])
-        for number, (step, value) in known.since(there):
-            for trial in trials:
+        # A killed driver may have reported the last one without asking the pruner.
+        for number, (step, value) in known.since(self._judged.get(cell.index, max(there - 1, 0))):
+            for trial in trials if number > there else ():
                 trial.report(value, number)
+            self._judged[cell.index] = number
             if trials[0].should_prune():
                 self._pruned[cell.index] = f"pruned at step {step}"
+                trials[0].set_user_attr(VERDICT, self._pruned[cell.index])
                 return self._pruned[cell.index]
         return None
 
@@ -243,7 +247,9 @@ class Search:
                     if cell is not None:
                         trial = _reopened(self.study, frozen.number)
                         self._trials[cell.index] = [trial]
-                        if cell.state in ("done", "failed"):
+                        if verdict := frozen.user_attrs.get(VERDICT):
+                            self._pruned[cell.index] = str(verdict)
+                        if cell.state in ("done", "failed") or verdict:
                             self._tell(self._trials.pop(cell.index)[0], cell)
                     elif frozen.user_attrs.get(SWEEP, name) == name:
                         orphans.append(frozen.number)

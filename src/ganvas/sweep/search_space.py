@@ -194,7 +194,8 @@ def _range(override: Override, key: str, text: str, *, log: bool) -> Parameter:
     assert isinstance(value, RangeSweep)
     if value.step == 0:
         raise ConfigError(f"{key}={text}: the step of a range can't be 0")
-    numbers = sorted(value.range())
+    # Hydra adds up steps: 0.1 + 0.2 is typed as 0.3 here
+    numbers = sorted(n if isinstance(n, int) else float(f"{n:.12g}") for n in value.range())
     if not numbers:
         raise ConfigError(f"{key}={text}: there is no number in this range")
     texts = tuple(map(str, numbers))
