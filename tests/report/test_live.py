@@ -6,6 +6,8 @@ import fcntl
 import hashlib
 import json
 import os
+import re
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +97,18 @@ def test_what_is_new_appears(client: Client, root: Path) -> None:
 
     write_runs(root / "more", 1, points=2, pictures=0)
     assert len(client.wait(lambda value: len(value["runs"]) == 4)["runs"]) == 4
+
+
+def test_pictures_of_a_run_with_an_odd_name_are_served(root: Path, tmp_path: Path) -> None:
+    """A name may be no text at all, and may hold each sign that means something in an address."""
+    odd = root / os.fsdecode(b"a%2fb #?&;=+ \xff\xe2\x80\xa8'\"<")
+    shutil.copytree(next(root.rglob("run.json")).parent, odd)
+    with serving(root) as client:
+        value = client.ask("/data.json").json
+        (run,) = (run for run in value["runs"] if run["id"] == odd.name)
+        source = run["pictures"]["samples"][0]["src"]
+        assert re.fullmatch(r"pictures/[\w.~%-]+/samples-00000054\.png", source, re.ASCII)
+        assert client.ask(f"/{source}").status == 200
 
 
 def test_an_empty_folder_waits_for_runs(tmp_path: Path) -> None:

@@ -178,7 +178,12 @@ def _linked(runs: Sequence[RunView], pictures: dict[tuple[str, str], Path]) -> E
             for picture in spread(found, steps):
                 name = picture.path.name
                 pictures[run.id, name] = picture.path
-                source = f"pictures/{quote(run.id, safe='')}/{quote(name, safe='')}"
+                source = f"pictures/{_quoted(run.id)}/{_quoted(name)}"
                 entry = {"step": picture.step, "src": source}
                 shown.setdefault(run.id, {}).setdefault(kind, []).append(entry)
     return Embedded(shown, tuple(problems), ())
+
+
+def _quoted(name: str) -> str:
+    """As one part of an address; a file's name may be no text."""
+    return quote(os.fsencode(name), safe="")

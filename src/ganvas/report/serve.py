@@ -128,7 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _picture(self, asked: str) -> None:
         run, _, name = asked.partition("/")
-        file = self.server.folder.latest().pictures.get((unquote(run), unquote(name)))
+        key = (unquote(run, errors="surrogateescape"), unquote(name, errors="surrogateescape"))
+        file = self.server.folder.latest().pictures.get(key)
         data = None if file is None else _read_inside(file, root=self.server.folder.root)
         if data is None:
             return self._text(HTTPStatus.NOT_FOUND, "not found")
