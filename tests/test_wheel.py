@@ -53,6 +53,8 @@ def test_wheel_holds_every_config_and_the_typing_mark(wheel: Path) -> None:
     assert "ganvas/py.typed" in names
     shipped = {f"ganvas/weights/{name}" for name in ("digits", "mnist")}
     assert {f"{name}.{kind}" for name in shipped for kind in ("json", "safetensors")} <= names
+    page = {path.name for path in (ROOT / "src" / "ganvas" / "report" / "page").iterdir()}
+    assert "page.html" in page and {f"ganvas/report/page/{name}" for name in page} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
