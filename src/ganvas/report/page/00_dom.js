@@ -30,22 +30,22 @@ function show(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-/** A number with about four digits that matter; whole numbers whole. */
+/** A number with about five digits; whole numbers whole. */
 function figure(value) {
   if (value === undefined || value === null) return MISSING;
   if (!Number.isFinite(value)) return String(value).replace("Infinity", "inf").toLowerCase();
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e7) return String(value);
   if (size >= 1e6 || size < 1e-3) return String(Number(value.toExponential(3)));
-  return size >= 1000 ? value.toFixed(1) : String(Number(value.toPrecision(4)));
+  return size >= 1000 ? value.toFixed(1) : String(Number(value.toPrecision(5)));
 }
 
-/** Decimal places that suit a column of numbers: about four digits of the largest. */
+/** Decimal places that suit a column of numbers: four digits of the largest, and two places. */
 function placesOf(numbers) {
   const finite = numbers.filter(Number.isFinite);
   if (finite.every(Number.isInteger)) return 0;
   const largest = Math.max(...finite.map(Math.abs));
-  return Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(largest))));
+  return Math.min(6, Math.max(largest < 1e4 ? 2 : 0, 3 - Math.floor(Math.log10(largest))));
 }
 
 /** A number to so many places, unless that would lose what it has. */
