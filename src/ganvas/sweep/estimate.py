@@ -164,7 +164,7 @@ def step_seconds(checked: Checked, data: ImageData) -> float | None:
     quiet_lightning()
     model = build_model(checked, data, restoring=True)
     model.accumulate = trainer.accumulate_grad_batches
-    watch = Stopwatch(_period(model))
+    watch = Stopwatch(_period(model, gpu=on_gpu(trainer)))
     clip = trainer.gradient_clip_val
     callbacks = [watch, *([GradientClipping(max_norm=clip)] if clip else [])]
     fit = make_trainer(checked, model, callbacks=callbacks, validates=False)
@@ -176,10 +176,10 @@ def step_seconds(checked: Checked, data: ImageData) -> float | None:
     return watch.mean()
 
 
-def _period(model: GenerativeModule) -> int:
-    """Steps after which a training loop does the same again."""
+def _period(model: GenerativeModule, *, gpu: bool) -> int:
+    """Steps after which a training loop does the same again; looking at a GPU's clock costs."""
     steps = model.n_critic if isinstance(model, AdversarialModule) else 1
-    return steps * model.accumulate
+    return steps * model.accumulate * (10 if gpu else 1)
 
 
 @final
@@ -245,7 +245,7 @@ def _deadline(seconds: float) -> Iterator[None]:
 
 @final
 class Stopwatch(pl.Callback):
-    """Times steps after a few that warm up, in whole periods, and then ends training.
+    """Times steps in whole periods, leaves out those that warm up, and then ends training.
 
     Args:
         period: steps after which training does the same again.
@@ -254,28 +254,39 @@ class Stopwatch(pl.Callback):
     def __init__(self, period: int) -> None:
         self._period = period
         self._steps = 0
-        self._began: float | None = None
-        self._mean: float | None = None
+        self._marks: list[float] = []
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        """The first step begins."""
+        del trainer, pl_module
+        if not self._marks:
+            self._mark()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
-        """Look at the clock."""
+        """Look at the clock after each period."""
         del pl_module
         self._steps += 1
-        measured = self._steps - self._period * -(-WARM_UP_STEPS // self._period)
-        if measured < 0 or measured % self._period:
-            return
+        if self._steps % self._period == 0:
+            self._mark()
+            measured = self._marks[self._warm() :]
+            trainer.should_stop = measured[-1] - measured[0] >= MEASURED_SECONDS
+
+    def _mark(self) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        now = time.monotonic()
-        if self._began is None:
-            self._began = now
-            return
-        self._mean = (now - self._began) / measured
-        if now - self._began >= MEASURED_SECONDS:
-            trainer.should_stop = True
+        self._marks.append(time.monotonic())
+
+    def _warm(self) -> int:
+        """Periods to leave out: a few steps, or all but the last where there are no more."""
+        return max(0, min(-(-WARM_UP_STEPS // self._period), len(self._marks) - 2))
 
     def mean(self) -> float | None:
-        """Seconds per step; None where not even one period was measured."""
-        return self._mean
+        """Seconds per step; None where not even one period was over."""
+        measured = self._marks[self._warm() :]
+        if len(measured) < 2:  # noqa: PLR2004
+            return None
+        return (measured[-1] - measured[0]) / (len(measured) - 1) / self._period

@@ -62,7 +62,7 @@ def _table(planned: Sequence[Planned], found: Sequence[Estimate]) -> Table:
 
 def _cost(cost: Estimate) -> tuple[str, ...]:
     steps = "unknown" if cost.num_steps is None else f"{cost.num_steps:,}"
-    step = "not timed" if cost.step_seconds is None else f"{1000 * cost.step_seconds:.3g}"
+    step = "not timed" if cost.step_seconds is None else _two_digits(1000 * cost.step_seconds)
     time = "" if cost.seconds is None else duration(cost.seconds)
     return f"{cost.num_parameters:,}", f"{cost.memory_mib:,.0f}", steps, step, time
 
