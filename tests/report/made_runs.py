@@ -19,7 +19,9 @@ ELBO = "test/elbo"
 NETWORKS = {"vae": "dense", "conv_vae": "conv"}
 HIGHER = {"elbo": True, "loss": False, "fd_classifier": False, "reconstruction_mse": False}
 
-_no_sync = patch("ganvas.tracking.files.os.fsync", new=lambda fd: None)  # a slow disk tests nothing
+# Neither a slow disk nor git tests anything here.
+_no_sync = patch("ganvas.tracking.files.os.fsync", new=lambda fd: None)
+_no_git = patch("ganvas.tracking.provenance.git_state", new=lambda folder: None)
 
 Values = Mapping[str, "float | tuple[float, float]"]
 
@@ -41,6 +43,7 @@ def config_of(model: str = "vae", beta: float = 1, seed: int = 0, **more: Any) -
 
 
 @_no_sync
+@_no_git
 def make_run(
     root: Path,
     *,

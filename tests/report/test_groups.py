@@ -77,6 +77,10 @@ def test_groups_by_a_key_average_the_runs_of_a_seed_first(tmp_path: Path) -> Non
     assert vae.values[ELBO].error == pytest.approx(np.std(seeds, ddof=1) / np.sqrt(3))
     assert (vae.seeds, len(vae.runs)) == (3, 6)
     assert any("differ in loss.beta too" in note for note in comparison.notes)
+    uneven = "not every config has every seed, which shifts the mean, in model=vae"
+    assert uneven not in comparison.notes
+    make_run(tmp_path, beta=4, seed=7, values={ELBO: -30.0})
+    assert uneven in compared(tmp_path, by=("model",)).notes
     assert best_labels(comparison) == ["model=vae"]
 
 

@@ -212,6 +212,14 @@ def repeats(group: Group) -> list[tuple[RunView, int]]:
     return [(many[0], len(many)) for many in found.values() if len(many) > 1]
 
 
+def unbalanced(group: Group) -> bool:
+    """Whether its seeds are of different configs, so that a seed's mean is also a config's."""
+    found: dict[Any, set[str]] = {}
+    for run in group.counted:
+        found.setdefault(seed_of(run), set()).add(run.group)
+    return any(configs != next(iter(found.values())) for configs in found.values())
+
+
 SortKey = Callable[[Group], Any]
 
 

@@ -25,6 +25,7 @@ from ganvas.report.groups import (
     repeats,
     shown,
     sort_groups,
+    unbalanced,
 )
 from ganvas.report.values import Which
 from ganvas.report.view import RunView
@@ -236,6 +237,8 @@ def _group_notes(
             f"groups hold runs that differ in {_listed(list(pooled))} too; runs of one seed are "
             "averaged first"
         )
+    if uneven := [group.label for group in groups if unbalanced(group)]:
+        yield f"not every config has every seed, which shifts the mean, in {_listed(uneven)}"
     if asked.by is None:
         along = [k for k in varying_keys([run.deciding for run in runs]) if k not in keys]
         if along:
