@@ -25,6 +25,7 @@ MODELS, BETAS, RATES, WIDTHS = (
     (1e-3, 3e-4),
     (8, 16, 32, 64, 128),
 )
+NETWORKS = {"vae": "dense.Dense", "conv_vae": "conv.Conv"}
 STEPS_APART = 27
 PICTURE_SIDE = 530  # a grid of 8 × 8 images, as training saves them
 
@@ -129,6 +130,7 @@ def _config(choice: dict[str, Any]) -> dict[str, Any]:
             "_target_": "ganvas.models.vae.vae.VAE",
             "latent_dim": choice["latent_dim"],
         },
+        "network": {"encoder": {"_target_": f"ganvas.nn.{NETWORKS[choice['model']]}Encoder"}},
         "loss": {"_target_": "ganvas.losses.elbo.ElboLoss", "beta": choice["beta"]},
         "optimizer": {"_target_": "torch.optim.Adam", "lr": choice["lr"], "betas": [0.9, 0.999]},
         "dataset": {"name": "digits", "image_size": 8, "batch_size": 50, "split_seed": 0},

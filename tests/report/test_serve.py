@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,14 @@ def test_head_is_get_without_the_body(client: Client) -> None:
         get, head = client.ask(path), client.ask(path, "HEAD")
         assert head.body == b"" and head.status == get.status
         assert head.headers["Content-Length"] == get.headers["Content-Length"] == str(len(get.body))
+
+
+def test_nothing_follows_the_head(client: Client) -> None:
+    """Read from the socket: a client of HTTP does not look for what must not be there."""
+    with socket.create_connection(client.server.server_address[:2], timeout=60) as connection:
+        connection.sendall(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        with connection.makefile("rb") as answer:
+            assert answer.read().endswith(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])

@@ -30,7 +30,7 @@ from ganvas.tracking.files import RUN_FILE
 from ganvas.tracking.tables import METRICS_FILE
 
 _WATCHED = (RUN_FILE, METRICS_FILE, "config.yaml", FOLDER)
-_READ = (RUN_FILE, METRICS_FILE, "config.yaml", "overrides.yaml")
+_READ = (RUN_FILE, METRICS_FILE, "config.yaml", "overrides.yaml", MANIFEST)
 _REST = 5.0
 _MAX_PICTURES = 30_000  # of all runs: their addresses are part of what is polled
 _MAX_STEPS = 24
