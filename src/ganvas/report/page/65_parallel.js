@@ -157,10 +157,13 @@ function brush(one, x, y) {
     band.setAttribute("height", Math.abs(from - at(event)));
   };
   strip.onpointerup = (event) => {
-    const ends = [from, at(event)].map((place) => one.back((y(0) - place) / (y(0) - y(1))));
+    const [top, bottom] = [from, at(event)].sort((a, b) => a - b);
     from = null;
-    const [low, high] = ends.sort((a, b) => a - b).map((end) => Number(end.toPrecision(4)));
-    narrow(one.name, low === high ? [] : [`${one.name}>=${low}`, `${one.name}<=${high}`]);
+    const value = (place) => one.back((y(0) - place) / (y(0) - y(1))).toPrecision(4);
+    // An end of the axis bounds nothing: rounded, it could leave out the run that stands there.
+    narrow(one.name, bottom - top < 3 ? [] : [
+      ...(bottom < y(0) ? [`${one.name}>=${Number(value(bottom))}`] : []),
+      ...(top > y(1) ? [`${one.name}<=${Number(value(top))}`] : [])]);
   };
   return svg("g", {}, band, strip);
 }
