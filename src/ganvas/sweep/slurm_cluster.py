@@ -95,9 +95,9 @@ class Cluster:
     def _executor(self) -> Any:
         import submitit
 
-        settings, of_slurm = self.settings, self.settings.executor == "slurm"
+        settings = self.settings
         executor = submitit.AutoExecutor(
-            folder=str(self.folder).replace("%", "%%") if of_slurm else self.folder,
+            folder=self.folder,
             cluster=settings.executor,
             **{f"{settings.executor}_max_num_timeout": settings.requeues},
         )
