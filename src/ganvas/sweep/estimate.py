@@ -253,6 +253,7 @@ class Stopwatch(pl.Callback):
 
     def __init__(self, period: int) -> None:
         self._period = period
+        self._warm_up = -(-WARM_UP_STEPS // period)
         self._steps = 0
         self._marks: list[float] = []
 
@@ -272,21 +273,20 @@ class Stopwatch(pl.Callback):
         self._steps += 1
         if self._steps % self._period == 0:
             self._mark()
-            measured = self._marks[self._warm() :]
-            trainer.should_stop = measured[-1] - measured[0] >= MEASURED_SECONDS
+            measured = self._marks[self._warm_up :]
+            trainer.should_stop = (
+                len(measured) > 1 and measured[-1] - measured[0] >= MEASURED_SECONDS
+            )
 
     def _mark(self) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self._marks.append(time.monotonic())
 
-    def _warm(self) -> int:
-        """Periods to leave out: a few steps, or all but the last where there are no more."""
-        return max(0, min(-(-WARM_UP_STEPS // self._period), len(self._marks) - 2))
-
     def mean(self) -> float | None:
-        """Seconds per step; None where not even one period was over."""
-        measured = self._marks[self._warm() :]
+        """Seconds per step; where few were made those of the last period, or None."""
+        left_out = max(0, min(self._warm_up, len(self._marks) - 2))
+        measured = self._marks[left_out:]
         if len(measured) < 2:  # noqa: PLR2004
             return None
         return (measured[-1] - measured[0]) / (len(measured) - 1) / self._period
