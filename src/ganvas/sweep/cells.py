@@ -176,7 +176,9 @@ def thawed(
     trusted = [f"trust=[{','.join(trust)}]"] if trust else []
     kept = [o for o in cell.overrides if _parted(o)[0] != "trust"]
     try:
-        again = check_composed(compose([*kept, *trusted], search=manifest.content["search"]))
+        again = check_composed(
+            compose([*kept, *trusted], search=manifest.content.get("search", []))
+        )
     except ConfigError as error:
         raise lacking from error
     if config_hash(redact(again.config)) != cell.config_hash:

@@ -75,7 +75,7 @@ def launch(hydra: DictConfig, jobs: Sequence[Sequence[str]], *, first: int) -> l
         manifest = Manifest.create(
             folder,
             command=command_line(),
-            overrides=[*_axes(hydra.sweeper), *hydra.overrides.task],
+            overrides=[*_axes(hydra.sweeper), *_typed(hydra)],
             launcher={"_target_": target, **launcher.model_dump()},
             search=[str(Path(place).absolute()) for place in search],
             trust=sorted({module for one in planned for module in one.checked.trust}),
@@ -85,6 +85,13 @@ def launch(hydra: DictConfig, jobs: Sequence[Sequence[str]], *, first: int) -> l
     if code > 1:
         raise SweepStopped(code)
     return [JobReturn(overrides=list(job), status=JobStatus.COMPLETED) for job in jobs]
+
+
+def _typed(hydra: DictConfig) -> list[str]:
+    """The overrides, with their interpolations as they were typed."""
+    from omegaconf import OmegaConf
+
+    return [str(text) for text in OmegaConf.to_container(hydra.overrides.task, resolve=False) or ()]
 
 
 def _axes(sweeper: DictConfig) -> list[str]:

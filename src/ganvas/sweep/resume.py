@@ -88,7 +88,7 @@ def add(folder: Path, overrides: Sequence[str]) -> int:
         trusted = [f"trust={as_override(list(trust))}"] if trust else []
         jobs = sweep_jobs([*_kept(manifest, given), *given, *trusted])
         old = [cell.overrides for cell in manifest.cells]
-        planned = plan(jobs, search=[*manifest.content["search"], *search], beside=old)
+        planned = plan(jobs, search=_search(manifest, search), beside=old)
         new = fresh(manifest, planned)
         if not new:
             raise RunError(f"{folder} has these {len(planned)} cells already; nothing was run")
@@ -113,6 +113,21 @@ def _kept(manifest: Manifest, given: Sequence[str]) -> list[str]:
         if REDACTED in override:
             raise ConfigError(f"`{override}`: a secret is not written down; give it again")
     return kept
+
+
+def _search(manifest: Manifest, given: Sequence[str]) -> list[str]:
+    """Folders with more config groups: those of the sweep's beginning, and those given now.
+
+    Raises:
+        ConfigError: if one is not there any more, and none is given.
+    """
+    recorded = [str(place) for place in manifest.content.get("search", [])]
+    lost = [place for place in recorded if not Path(place).is_dir()]
+    if lost and not given:
+        raise ConfigError(
+            f"--config-dir: the sweep was begun with {lost[0]}, which is not there; give it anew"
+        )
+    return [*(place for place in recorded if place not in lost), *given]
 
 
 def _trusted(manifest: Manifest, given: Sequence[str]) -> tuple[str, ...]:

@@ -23,8 +23,10 @@ _SECRET_WORDS = (
     r"api_?key|access_key|private_key|secret_key|token|passwd|password|secret|credentials?"
 )
 _SECRET_KEY = re.compile(rf"(?:^|[_.\-/])({_SECRET_WORDS})$", re.IGNORECASE)
+_REFERENCE = r"""["']?\$\{oc\.env:\w+\}"""  # names a secret of the environment, and is none itself
 _SECRET_ASSIGNMENT = re.compile(
-    rf"""((?:^|[\s'"+~,{{])[\w.+~/@\-]*?(?:{_SECRET_WORDS})\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,'"}}]+)""",
+    rf"""((?:^|[\s'"+~,{{])[\w.+~/@\-]*?(?:{_SECRET_WORDS})\s*[=:]\s*)(?!{_REFERENCE})"""
+    r"""("[^"]*"|'[^']*'|[^\s,'"}]+)""",
     re.IGNORECASE,
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
