@@ -187,11 +187,7 @@ def _recorded(
     marker = record.path / ".resume-from"
     if checkpoint is not None:
         marker.write_text(str(checkpoint))
-    hub = Hub(
-        record,
-        [build_logger(checked)],
-        higher_is_better=directions(checked, data),
-    )
+    hub = Hub(record, [build_logger(checked)], higher_is_better=directions(checked, data))
     outcome = Outcome(record.path, EXIT_FAILED, "did not begin")
 
     def abandon(reason: str) -> None:

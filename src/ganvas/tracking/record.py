@@ -83,8 +83,7 @@ class RunRecord:
             OSError: the folder can't be written.
         """
         run_id, path = make_run_folder(Path(runs_dir), name, folder=folder)
-        lock = RunLock(path)
-        clean = redact(config)
+        lock, clean = RunLock(path), redact(config)
         write_yaml(path / "config.yaml", clean)
         write_yaml(path / "overrides.yaml", [redact_text(text) for text in overrides])
         content = _first_content(path, run_id=run_id, name=name, config=clean) | {
