@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganvas.engine.settings import validate
-from ganvas.errors import ConfigError, RunError
+from ganvas.errors import ConfigError, GanvasError, RunError
 from ganvas.sweep.cells import Planned, plan
 from ganvas.sweep.search_objective import Objective, objectives
 from ganvas.sweep.search_settings import SearchSettings, Storage
@@ -186,8 +186,16 @@ def _check_study(plan: SearchPlan) -> None:
     from ganvas.report.search import copied_storage
     from ganvas.sweep.search_study import quiet
 
-    with quiet(), copied_storage(storage.file, sqlite=storage.sqlite) as copy:
-        check_same(plan, _named(copy, str(plan.settings.study_name)))
+    try:
+        with quiet(), copied_storage(storage.file, sqlite=storage.sqlite) as copy:
+            check_same(plan, _named(copy, str(plan.settings.study_name)))
+    except GanvasError:
+        raise
+    except Exception as error:  # another program's file may be anything
+        raise RunError(
+            f"hydra.sweeper.storage={storage.file}: the study can't be read "
+            f"({type(error).__name__}); restore the file or name another one"
+        ) from error
 
 
 def _named(storage: optuna.storages.BaseStorage, name: str) -> optuna.Study | None:

@@ -15,6 +15,7 @@ from ganvas.errors import ConfigError
 SWEEPER = "hydra_plugins.ganvas_sweeps.optuna_sweeper.OptunaSweeper"
 STUDY_FILE = "study.log"
 SQLITE = "sqlite:///"
+MAX_OBJECTIVES = 2
 JOURNALS = (".log", ".journal")
 
 Direction = Literal["minimize", "maximize"]
@@ -23,6 +24,13 @@ Direction = Literal["minimize", "maximize"]
 def _listed(value: Any) -> Any:
     """One name stands for a list of one."""
     return [value] if isinstance(value, str) else value
+
+
+def _metrics(value: Any) -> Any:
+    names = _listed(value)
+    if isinstance(names, list) and len(names) not in (1, MAX_OBJECTIVES):
+        raise ValueError(f"must be one metric, or a list of two, got {len(names)}")
+    return names
 
 
 class Pruning(Section):
@@ -41,9 +49,7 @@ class SearchSettings(Section):
     sampler: Literal["tpe", "random", "grid"] = "tpe"
     seed: Seed = 0
     num_trials: Positive | None = None
-    metric: Annotated[
-        list[str] | None, BeforeValidator(_listed), Field(min_length=1, max_length=2)
-    ] = None
+    metric: Annotated[list[str] | None, BeforeValidator(_metrics)] = None
     direction: Annotated[list[Direction | None] | None, BeforeValidator(_listed)] = None
     storage: str | None = None
     study_name: str | None = None
