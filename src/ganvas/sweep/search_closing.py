@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 SHOWN = 5
+FRONT_SHOWN = 15
 
 
 def print_search(manifest: Manifest, console: Console) -> dict[str, str]:
@@ -39,13 +40,19 @@ def print_search(manifest: Manifest, console: Console) -> dict[str, str]:
         trials = study.get_trials()
         best = study.best_trials if any(t.state.name == "COMPLETE" for t in trials) else []
     several = len(plan.objectives) > 1
-    best = sorted(best, key=lambda trial: trial.values[0])[: SHOWN if several else 1]
-    shown = best if several else _ranked(trials, plan)[:SHOWN]
-    console.print(_table(trials, shown, plan, manifest))
-    words = "front" if several else "best"
-    return {
-        f"{words} {trial.number}" if several else words: _command(trial, plan) for trial in best
-    }
+    if not several:
+        console.print(_table(trials, _ranked(trials, plan)[:SHOWN], plan, manifest))
+        return {"best": _command(_ranked(trials, plan)[0], plan)} if best else {}
+    front = _spread(sorted(best, key=lambda trial: trial.values[0]), FRONT_SHOWN)
+    console.print(_table(trials, front, plan, manifest))
+    return {f"trial {trial.number}": _command(trial, plan) for trial in _spread(front, 3)}
+
+
+def _spread(trials: list[FrozenTrial], most: int) -> list[FrozenTrial]:
+    """At most so many, evenly over the list, both ends among them."""
+    if len(trials) <= most:
+        return trials
+    return [trials[round(i * (len(trials) - 1) / (most - 1))] for i in range(most)]
 
 
 def _ranked(trials: Sequence[FrozenTrial], plan: SearchPlan) -> list[FrozenTrial]:
