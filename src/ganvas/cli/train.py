@@ -139,6 +139,10 @@ def _print_table(prepared: Prepared) -> int:
     from ganvas.sweep.settings import LauncherSettings
     from ganvas.sweep.table import print_table
 
+    if prepared.search is not None:
+        from ganvas.sweep.search_closing import print_space
+
+        print_space(prepared.search, Console())
     slots = machine_slots(LauncherSettings(n_jobs=prepared.launcher.get("n_jobs")))
     print_table(prepared.planned, slots=slots, console=Console())
     return 0

@@ -19,7 +19,8 @@ from ganvas.errors import ConfigError
 from ganvas.sweep.cells import Planned, plan
 from ganvas.sweep.launch import PLANNED
 from ganvas.sweep.manifest import SWEEP_FILE
-from ganvas.sweep.search_launch import prepare_search
+from ganvas.sweep.search_launch import PLANS, prepare_search
+from ganvas.sweep.search_plan import SearchPlan
 from ganvas.sweep.search_settings import SWEEPER
 from ganvas.sweep.search_space import parse_space
 from ganvas.sweep.settings import LAUNCHERS, Launching
@@ -34,12 +35,14 @@ class Prepared:
         planned: its cells.
         check: whether they are only to be shown.
         launcher: values of the launcher's keys.
+        search: what is searched, where its cells are but the corners of a space.
     """
 
     folder: Path
     planned: list[Planned]
     check: bool
     launcher: dict[str, Any]
+    search: SearchPlan | None = None
 
     @property
     def dir_override(self) -> str:
@@ -70,7 +73,9 @@ def prepare(overrides: Sequence[str], *, search: Sequence[str | Path] = ()) -> P
         launching.check([one.checked for one in planned])
     typed_folder = any(o.startswith("hydra.sweep.dir=") for o in own)
     folder = _free(composed.hydra["dir"]) if typed_folder else _new(planned)
-    return Prepared(folder, planned, check, composed.hydra["launcher"])
+    searched = composed.hydra["sweeper"]["_target_"] == SWEEPER
+    found = PLANS[tuple(typed)][0] if searched else None
+    return Prepared(folder, planned, check, composed.hydra["launcher"], search=found)
 
 
 def _first(own: list[str], typed: list[str], search: Sequence[str | Path]) -> Composed:

@@ -48,6 +48,22 @@ def print_search(manifest: Manifest, console: Console) -> dict[str, str]:
     return {f"trial {trial.number}": _command(trial, plan) for trial in _spread(front, 3)}
 
 
+def print_space(plan: SearchPlan, console: Console) -> None:
+    """Print what would be searched."""
+    aims = ", ".join(f"{one.name} {'↑' if one.higher else '↓'}" for one in plan.objectives)
+    settings = plan.settings
+    pruned = "" if plan.watched is None else f", pruned by {settings.pruner} on {plan.watched}"
+    sampler = f"{settings.sampler} (seed {settings.seed})"
+    title = Text(f"{plan.num_trials} trials by {sampler}, {aims}{pruned}")
+    table = Table(title=title, title_justify="left")
+    for column in ("key", "chosen from", "checked"):
+        table.add_column(column)
+    for p in plan.space.parameters:
+        table.add_row(*map(Text, (p.key.lstrip("+"), p.text, ", ".join(p.ends))))
+    console.print(table)
+    console.print("the cells below are the corners of this space, not its trials")
+
+
 def _spread(trials: list[FrozenTrial], most: int) -> list[FrozenTrial]:
     """At most so many, evenly over the list, both ends among them."""
     if len(trials) <= most:
