@@ -49,11 +49,16 @@ def sbatch(file: str) -> None:
     sys.stdout.write(f"Submitted batch job {number}\n")
 
 
-def release(job: str) -> None:
+def release(job: str) -> subprocess.Popen[bytes]:
     """Lets a job of the queue begin."""
     command = [sys.executable, "-S", __file__, "run", job]
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, **quiet)
+    return subprocess.Popen(
+        command,
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def run(job: str) -> None:

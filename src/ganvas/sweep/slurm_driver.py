@@ -101,8 +101,10 @@ def on_cluster(
 ) -> ClusterDriver:
     """A driver that tells a person how it goes."""
     voice = Voice(manifest)
-    voice.begins(len(cells), at_once=min(settings.array_parallelism, max(1, len(cells))))
-    return ClusterDriver(manifest, settings, cells=cells, reporter=voice, trust=trust)
+    driver = ClusterDriver(manifest, settings, cells=cells, reporter=voice, trust=trust)
+    if number := len(driver.fresh):
+        voice.begins(number, at_once=min(settings.array_parallelism, number))
+    return driver
 
 
 def _submitted(cell: Cell) -> bool:
@@ -148,8 +150,9 @@ class ClusterDriver:
     ) -> None:
         self.manifest, self.settings, self.reporter = manifest, settings, reporter
         self.cluster, self.trust = Cluster(manifest.folder, settings), trust
-        self._out = [c for c in manifest.cells if _submitted(c) and not self._noted(c)]
-        self._fresh = [c for c in cells if c not in self._out]
+        watched = [cell for cell in manifest.cells if _submitted(cell)]
+        self.fresh = [cell for cell in cells if cell not in watched]
+        self._out = [cell for cell in watched if not self._noted(cell)]
         self._begun = {c.index for c in self._out if c.state == "running"}
         self._resumed: dict[int, bool] = {}
         self._tries: Counter[int] = Counter()
@@ -166,9 +169,10 @@ class ClusterDriver:
             OSError: `sweep.json` can't be written.
         """
         if self._out:
-            say(f"{len(self._out)} jobs of this sweep are under way and are waited for")
-        if self._fresh:
-            self._submit(self._fresh)
+            many = "1 job" if len(self._out) == 1 else f"{len(self._out)} jobs"
+            say(f"{many} of this sweep under way")
+        if self.fresh:
+            self._submit(self.fresh)
         if not self.settings.wait:
             return EXIT_OK
         with self._signals():

@@ -77,8 +77,15 @@ def status_view(state: Overview, *, rows: int = ROWS, watching: bool = False) ->
     if watching:
         parts.append(Text("Ctrl-C ends this table, not the sweep", style="dim"))
     elif state.driver is None and any(one.state != "done" for one in state.cells):
-        parts.append(Text(f"nobody runs it; go on: ganvas sweep resume {place}"))
+        how = "its jobs go on; wait for them" if _submitted(state) else "nobody runs it; go on"
+        parts.append(Text(f"{how}: ganvas sweep resume {place}"))
     return Group(*parts)
+
+
+def _submitted(state: Overview) -> bool:
+    """Whether jobs of a cluster are under way, which need no driver."""
+    last = [(one.state, one.cell.attempts[-1]) for one in state.cells if one.cell.attempts]
+    return any(found in ("queued", "running") and attempt.job for found, attempt in last)
 
 
 def _chosen(cells: Sequence[Progress], rows: int) -> tuple[list[Progress], list[Progress]]:
