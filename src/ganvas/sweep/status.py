@@ -55,17 +55,20 @@ def _watch(folder: Path, console: Console) -> Overview:
 
 
 def status_table(manifest: Manifest) -> Group:
-    """As `ganvas sweep status` shows it."""
-    return status_view(overview(manifest))
+    """As `ganvas sweep status` shows it, less what to do next."""
+    return status_view(overview(manifest), advice=False)
 
 
-def status_view(state: Overview, *, rows: int = ROWS, watching: bool = False) -> Group:
+def status_view(
+    state: Overview, *, rows: int = ROWS, watching: bool = False, advice: bool = True
+) -> Group:
     """A summary, a row per cell, and what to do next.
 
     Args:
         state: of the sweep.
         rows: where there are more cells, first those that are done are left out, then the queued.
         watching: whether the table goes on.
+        advice: whether to say what to do next.
     """
     shown, left_out = _chosen(state.cells, rows)
     parts: list[Text | Table] = [_summary(state)]
@@ -76,9 +79,10 @@ def status_view(state: Overview, *, rows: int = ROWS, watching: bool = False) ->
     place = shlex.quote(os.path.relpath(state.folder))
     if watching:
         parts.append(Text("Ctrl-C ends this table, not the sweep", style="dim"))
-    elif state.driver is None and any(one.state != "done" for one in state.cells):
+    elif advice and state.driver is None and any(one.state != "done" for one in state.cells):
         how = "its jobs go on; wait for them" if _submitted(state) else "nobody runs it; go on"
-        parts.append(Text(f"{how}: ganvas sweep resume {place}"))
+        said = f"{how}: ganvas sweep resume {place}"  # in one line, to be copied
+        parts.append(Text(said, no_wrap=True, overflow="ignore"))
     return Group(*parts)
 
 
