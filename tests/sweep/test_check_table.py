@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ def test_one_cell_without_m_is_shown_in_full(place: Path) -> None:
     assert said.code == 0 and "The config is good" in said.out and "ms/step" not in said.out
 
 
+@cache
 def key_of(*overrides: str) -> str:
     return step_key(check_overrides(["trainer=cpu", *overrides]).config)
 

@@ -75,6 +75,7 @@ def segments(folder: Path) -> list[OfflineRun]:
     return [read_wandb(file) for file in files]
 
 
+@pytest.mark.slow
 def test_each_cell_is_a_run_of_its_own_in_the_sweeps_group(swept: Path) -> None:
     cells = Manifest.load(swept).cells
     found = {run.run_id: run for run in segments(swept)}
@@ -88,6 +89,7 @@ def test_each_cell_is_a_run_of_its_own_in_the_sweeps_group(swept: Path) -> None:
     assert len({run.name for run in found.values()}) == 12
 
 
+@pytest.mark.slow
 def test_the_config_in_wandb_is_whole_plain_and_resolved(swept: Path) -> None:
     for run in segments(swept):
         (folder,) = swept.rglob(run.run_id)
@@ -99,6 +101,7 @@ def test_the_config_in_wandb_is_whole_plain_and_resolved(swept: Path) -> None:
         assert f"loss.beta={beta} seed={seed}" in run.name
 
 
+@pytest.mark.slow
 def test_the_figures_are_each_cells_own(swept: Path) -> None:
     finals = set()
     for run in segments(swept):
@@ -111,6 +114,7 @@ def test_the_figures_are_each_cells_own(swept: Path) -> None:
     assert len(finals) == 24
 
 
+@pytest.mark.slow
 def test_no_key_is_written_down(swept: Path) -> None:
     files = [path for path in swept.rglob("*") if path.is_file()]
     assert len(files) > 100
@@ -143,6 +147,9 @@ def test_a_cell_that_is_resumed_goes_on_under_its_id(
         assert first.run_id == second.run_id == run.name
         assert first.group == second.group == "ours"
         assert first.name == second.name == cell.label
+        assert first.config["seed"] == second.config["seed"] == cell.index
+        recorded = yaml.safe_load((run / "config.yaml").read_text())
+        assert {k: v for k, v in first.config.items() if k != "_wandb"} == recorded
         assert (first.exit_code, second.exit_code) == (143, 0)
         steps = [[step for step, _ in one.values("train/loss")] for one in (first, second)]
         assert steps == [[1, 2, 3], [4, 5]]

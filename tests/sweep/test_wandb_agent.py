@@ -116,6 +116,7 @@ def start(tmp_path: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_run_of_an_agent(quiet: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "users_stop.py").write_text(STOPPING)
     monkeypatch.syspath_prepend(tmp_path)

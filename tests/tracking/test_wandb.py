@@ -214,3 +214,13 @@ def test_the_best_checkpoint_becomes_an_artifact_only_when_asked(tmp_path: Path)
         (file_written,) = files(folder)
         assert read_wandb(file_written).exit_code == 0
         assert (b"best.ckpt" in file_written.read_bytes()) is artifacts
+
+
+def test_names_are_as_long_as_wandb_takes_them(tmp_path: Path) -> None:
+    long = " ".join(f"key{number}=value" for number in range(40)) + " seed=7"
+    tracker = WandbTracker(mode="offline", name=long, group=long)
+    start(tracker, tmp_path / "run", "long")
+    tracker.finish()
+    run = read_wandb(*files(tmp_path / "run"))
+    assert len(run.name) == len(run.group) == 128
+    assert run.name.startswith("key0=value") and run.name.endswith(" seed=7")
