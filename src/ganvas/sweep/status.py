@@ -35,7 +35,7 @@ def show_status(folder: Path) -> int:
     state = overview(Manifest.load(folder))
     if state.driver is not None and console.is_terminal:
         state = _watch(folder, console)
-    console.print(status_view(state))
+    console.print(status_view(state), crop=False)
     return 0
 
 
