@@ -208,16 +208,17 @@ def test_a_formula_is_no_formula_in_csv(tmp_path: Path, capsys: pytest.CaptureFi
         (["metric=elbo"], "metric=elbo: no run has it; did you mean `test/elbo` or `val/elbo`?"),
         (["metrics=a"], "`metrics`: no such option; did you mean `metric`?"),
         (["--by=model"], "`--by`: no such option; did you mean `by`?"),
-        (["-v"], "`-v`: no such flag; options are by=…"),
+        (["-v"], "`-v`: no such flag; ganvas compare PATH… [by=…"),
         (["by=model", "by=seed"], "by: given twice"),
         (["by="], "by=: names nothing"),
         (["sort=los.beta"], "sort=los.beta: no such column; did you mean `loss.beta`?"),
         (["value=worst"], "value must be one of best, final, got 'worst'"),
-        (["unfinished=maybe"], "unfinished must be one of false, true, got 'maybe'"),
+        (["unfinished=maybe"], "unfinished must be true or false, got 'maybe'"),
         (["format=pdf"], "format must be one of table, csv, markdown, runs, got 'pdf'"),
-        (["out="], "out=: names no file"),
+        (["out="], "out=: names nothing; give out=VALUE, or leave it out"),
         (["out=/nowhere/a.csv"], "out=/nowhere/a.csv: can't be written (No such file"),
         (["nowhere"], "nowhere: no such folder"),
+        (["runs/beta=4"], "runs/beta=4: no such folder"),
     ],
 )
 def test_bad_options(
@@ -235,7 +236,7 @@ def test_out_is_a_file_or_new(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_nothing_to_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert refused(capsys).startswith("compare needs folders: ganvas compare PATH…")
+    assert refused(capsys).startswith("the command needs folders: ganvas compare PATH…")
     assert refused(capsys, tmp_path).startswith(f"{tmp_path}: no runs there; give run folders")
     (tmp_path / "run.json").write_text("{")
     told = refused(capsys, tmp_path).splitlines()

@@ -109,7 +109,7 @@ def test_a_browser_is_opened_where_asked(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "which runs? ganvas dashboard DIR"),
+        ([], "the command needs folders: ganvas dashboard DIR"),
         (["nowhere"], "nowhere: no such folder"),
         (["a.txt"], "a.txt: no such folder"),
         ([".", "."], "dashboard shows one folder, got 2"),

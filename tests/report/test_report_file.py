@@ -140,11 +140,12 @@ def test_a_damaged_run_is_told_and_the_others_shown(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "which runs? ganvas report PATH"),
+        ([], "the command needs folders: ganvas report PATH"),
         (["nowhere"], "nowhere: no such folder"),
-        (["empty"], "no runs in empty\nganvas: give a run, a sweep or a folder of runs"),
+        (["empty"], "empty: no runs there; give run folders, sweep folders or folders of runs"),
         (["runs", "titel=a"], "`titel`: no such option; did you mean `title`?"),
         (["runs", "--out"], "`--out`: no such flag"),
+        (["runs", "out="], "out=: names nothing"),
         (["runs", "out=empty/none/a.html"], "empty/none/a.html can't be written: No such file"),
     ],
 )

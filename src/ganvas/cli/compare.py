@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ganvas.errors import ConfigError, RunError
+from ganvas.cli.arguments import found_runs, one_of, split, switch
+from ganvas.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from ganvas.report.ranking import Asked, Comparison
     from ganvas.report.values import Which
 
-OPTIONS = ("by", "metric", "value", "sort", "unfinished", "format", "out", "full_error")
+OPTIONS = ("by", "metric", "value", "sort", "unfinished", "format", "out")
+USAGE = f"ganvas compare PATH… [{' '.join(f'{name}=…' for name in OPTIONS)}]"
 FORMATS = ("table", "csv", "markdown", "runs")
 _BY_SUFFIX = {".csv": "csv", ".md": "markdown"}
 _FILE_WIDTH = 160
@@ -27,7 +29,7 @@ _FILE_WIDTH = 160
 class _Typed:
     """The command's arguments: folders, what to compare, where it goes."""
 
-    paths: list[str]
+    paths: list[Path]
     asked: Asked
     format: str
     out: Path | None
@@ -40,17 +42,9 @@ def compare(arguments: Sequence[str]) -> int:
         GanvasError: for an unknown option, key or metric, no runs, or a file that can't be written.
     """
     typed = _parse(arguments)
-    from ganvas.report.collect import read_runs
     from ganvas.report.ranking import compare as compared
 
-    collection = read_runs(typed.paths)
-    if not collection.runs:
-        found = "".join(f"\n{problem}" for problem in collection.problems)
-        raise RunError(
-            f"{', '.join(typed.paths)}: no runs there{found and ' that can be read'}; give run "
-            f"folders, sweep folders or folders of runs{found}"
-        )
-    comparison = compared(collection, typed.asked)
+    comparison = compared(found_runs(typed.paths), typed.asked)
     if typed.out is None:
         _show(comparison, typed.format)
     else:
@@ -60,29 +54,8 @@ def compare(arguments: Sequence[str]) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> _Typed:
-    paths: list[str] = []
-    options: dict[str, str] = {}
-    for argument in arguments:
-        key, given, value = argument.partition("=")
-        if not given or Path(argument).exists():
-            if argument.startswith("-"):
-                raise ConfigError(f"`{argument}`: no such flag; options are {_usage()}")
-            paths.append(argument)
-        elif key not in OPTIONS:
-            from ganvas.report.asked import suggestion
-
-            raise ConfigError(f"`{key}`: no such option{suggestion(key, OPTIONS[:-1])}")
-        elif key in options:
-            raise ConfigError(f"{key}: given twice; several values are one list: {key}=a,b")
-        else:
-            options[key] = value
-    if not paths:
-        raise ConfigError(f"compare needs folders: ganvas compare PATH… [{_usage()}]")
+    paths, options = split(arguments, OPTIONS, usage=USAGE)
     return _Typed(paths, _asked(options), *_target(options))
-
-
-def _usage() -> str:
-    return " ".join(f"{name}=…" for name in OPTIONS[:-1])
 
 
 def _asked(options: dict[str, str]) -> Asked:
@@ -91,8 +64,8 @@ def _asked(options: dict[str, str]) -> Asked:
     return Asked(
         by=_list("by", options),
         metrics=_list("metric", options),
-        value=cast("Which", _one_of("value", options, ("best", "final"))),
-        unfinished=_one_of("unfinished", options, ("false", "true")) == "true",
+        value=cast("Which", one_of("value", options, ("best", "final"))),
+        unfinished=switch("unfinished", options),
         sort=options.get("sort"),
     )
 
@@ -109,20 +82,10 @@ def _list(key: str, options: dict[str, str]) -> tuple[str, ...] | None:
     return names
 
 
-def _one_of(key: str, options: dict[str, str], known: Sequence[str]) -> str:
-    """The first one where the option was not given."""
-    value = options.get(key, known[0])
-    if value not in known:
-        raise ConfigError(f"{key} must be one of {', '.join(known)}, got {value!r}")
-    return value
-
-
 def _target(options: dict[str, str]) -> tuple[str, Path | None]:
-    out = Path(options["out"]).expanduser() if options.get("out") else None
-    if "out" in options and out is None:
-        raise ConfigError("out=: names no file; give out=FILE, or leave it out")
+    out = Path(options["out"]).expanduser() if "out" in options else None
     by_suffix = _BY_SUFFIX.get(out.suffix.lower() if out else "", "table")
-    form = _one_of("format", options, FORMATS) if "format" in options else by_suffix
+    form = one_of("format", options, FORMATS) if "format" in options else by_suffix
     return form, out
 
 

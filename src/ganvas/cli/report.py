@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganvas.cli.arguments import found_runs, split, switch
 from ganvas.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 REPORT_FILE = "report.html"
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
 _MAX_PORT = 65535
-_PASSED = ("full_error",)  # of every command
 
 
 def report(arguments: Sequence[str]) -> int:
@@ -25,22 +25,19 @@ def report(arguments: Sequence[str]) -> int:
         GanvasError: there are no runs, or the file can't be written.
     """
     paths, options = split(arguments, ("out", "title"), usage="ganvas report PATH… [out= title=]")
-    from ganvas.report.collect import read_runs
     from ganvas.report.html import page, write_page
     from ganvas.report.payload import payload
+    from ganvas.report.words import printable
 
-    collection = read_runs(paths)
-    if not collection.runs:
-        told = "\n".join([f"no runs in {', '.join(map(str, paths))}", *collection.problems])
-        raise RunError(f"{told}\ngive a run, a sweep or a folder of runs")
-    out = Path(options.get("out") or _default_out(paths)).expanduser()
+    collection = found_runs(paths)
+    out = Path(options.get("out", _default_out(paths))).expanduser()
     out = out / REPORT_FILE if out.is_dir() else out
-    value = payload(collection, title=options.get("title") or _title(paths))
+    value = payload(collection, title=options.get("title", _title(paths)))
     size = write_page(page(value), out)
     for line in (*value["problems"], *value["notes"]):
-        print(f"ganvas: {line}", file=sys.stderr)
+        print(f"ganvas: {printable(line)}", file=sys.stderr)
     number = len(collection.runs)
-    print(f"{out}  ({number} {'run' if number == 1 else 'runs'}, {size / 1e6:.1f} MB)")
+    print(f"{printable(out)}  ({number} {'run' if number == 1 else 'runs'}, {size / 1e6:.1f} MB)")
     return 0
 
 
@@ -56,9 +53,11 @@ def dashboard(arguments: Sequence[str]) -> int:
         raise ConfigError(f"dashboard shows one folder, got {len(paths)}: {usage}")
     if not paths[0].is_dir():
         raise RunError(f"{paths[0]}: no such folder; give a sweep or a folder of runs")
-    opens = _switch("open", options.get("open", "false"))
+    from ganvas.report.words import printable
+
+    opens = switch("open", options)
     server = _server(paths, options)
-    print(f"{paths[0]} at {server.url}  (Ctrl-C ends it)", flush=True)
+    print(f"{printable(paths[0])} at {server.url}  (Ctrl-C ends it)", flush=True)
     if not server.local:
         print(
             f"ganvas: host={options['host']}: everyone who reaches this machine over the network "
@@ -84,7 +83,7 @@ def _server(paths: Sequence[Path], options: dict[str, str]) -> Dashboard:
     from ganvas.report.live import LiveFolder
     from ganvas.report.serve import Dashboard
 
-    folder = LiveFolder(paths[0], title=options.get("title") or _title(paths))
+    folder = LiveFolder(paths[0], title=options.get("title", _title(paths)))
     host = options.get("host", DEFAULT_HOST)
     asked = _port(options["port"]) if "port" in options else None
     try:
@@ -113,32 +112,6 @@ def _can_listen(host: str) -> bool:
     return True
 
 
-def split(
-    arguments: Sequence[str], known: Sequence[str], *, usage: str
-) -> tuple[list[Path], dict[str, str]]:
-    """The paths and the options of a command line; what exists as a path is one, `=` or not.
-
-    Raises:
-        ConfigError: an option that is not known, or no path at all.
-    """
-    paths, options = [], {}
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals or Path(argument).expanduser().exists():
-            if argument.startswith("-"):
-                raise ConfigError(f"`{argument}`: no such flag; {usage}")
-            paths.append(Path(argument).expanduser())
-        elif key in known:
-            options[key] = value
-        elif key not in _PASSED:
-            from ganvas.report.asked import suggestion
-
-            raise ConfigError(f"`{key}`: no such option{suggestion(key, known)}")
-    if not paths:
-        raise ConfigError(f"which runs? {usage}")
-    return paths, options
-
-
 def _default_out(paths: Sequence[Path]) -> Path:
     """In the folder of runs or the sweep, where there is one of them; else here."""
     from ganvas.tracking.files import RUN_FILE
@@ -156,9 +129,3 @@ def _port(text: str) -> int:
     if text.isdecimal() and int(text) <= _MAX_PORT:
         return int(text)
     raise ConfigError(f"port must be a number up to {_MAX_PORT} (0 for a free one), got {text!r}")
-
-
-def _switch(key: str, text: str) -> bool:
-    if text.lower() in ("true", "1", "false", "0"):
-        return text.lower() in ("true", "1")
-    raise ConfigError(f"{key} must be true or false, got {text!r}")

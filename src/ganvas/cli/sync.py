@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganvas.cli.arguments import split, switch
 from ganvas.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from ganvas.tracking.syncing import OfflineRun
 
-OPTIONS = ("dry_run", "project", "entity", "full_error")
+OPTIONS = ("dry_run", "project", "entity")
 USAGE = "ganvas sync PATH… [dry_run=true project=NAME entity=NAME]"
 
 
@@ -47,29 +48,9 @@ def sync(arguments: Sequence[str]) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> _Typed:
-    paths: list[Path] = []
-    options: dict[str, str] = {}
-    for argument in arguments:
-        key, given, value = argument.partition("=")
-        if not given or Path(argument).exists():
-            if argument.startswith("-"):
-                raise ConfigError(f"`{argument}`: no such flag; {USAGE}")
-            paths.append(Path(argument).expanduser())
-        elif key not in OPTIONS:
-            from ganvas.engine.compose import suggest
-
-            raise ConfigError(f"`{key}`: no such option{suggest(key, OPTIONS[:-1])}")
-        else:
-            options[key] = value
-    if not paths:
-        raise ConfigError(f"sync needs folders: {USAGE}")
-    if (dry_run := options.get("dry_run", "false").lower()) not in ("true", "false"):
-        raise ConfigError(f"dry_run must be true or false, got {dry_run!r}")
-    for key in ("project", "entity"):
-        if options.get(key) == "":
-            raise ConfigError(f"{key}=: names nothing; give {key}=NAME, or leave it out")
+    paths, options = split(arguments, OPTIONS, usage=USAGE)
     passed = [f"--{key}={options[key]}" for key in ("project", "entity") if key in options]
-    return _Typed(paths, dry_run == "true", passed)
+    return _Typed(paths, switch("dry_run", options), passed)
 
 
 def _server() -> str:
