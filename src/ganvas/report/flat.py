@@ -71,15 +71,20 @@ def telling_keys(configs: Sequence[Mapping[str, Any]], *, typed: Sequence[str] =
     """
     varying = varying_keys(configs)
     order = sorted(varying, key=lambda k: (k not in typed, "." in k, varying.index(k)))
-    classes: list[tuple[str, ...]] = [() for _ in configs]
+    finest = len({tuple(same(c.get(key, ABSENT)) for key in varying) for c in configs})
+    classes = [0] * len(configs)
     chosen: list[str] = []
+    count = 1
     for key in order:
+        if count == finest:
+            break
+        numbers: dict[tuple[int, str], int] = {}
         finer = [
-            (*seen, same(config.get(key, ABSENT)))
+            numbers.setdefault((seen, same(config.get(key, ABSENT))), len(numbers))
             for seen, config in zip(classes, configs, strict=True)
         ]
-        if len(set(finer)) > len(set(classes)):
-            classes, chosen = finer, [*chosen, key]
+        if len(numbers) > count:
+            classes, chosen, count = finer, [*chosen, key], len(numbers)
     return chosen
 
 
