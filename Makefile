@@ -42,9 +42,11 @@ format: $(VENV)/.installed-dev  ## ruff: mend what can be mended
 wheel: $(VENV)/.installed-dev  ## build dist/*.whl
 	@$(BIN)/python -m build --wheel --no-isolation
 
-benchmark: $(VENV)/.installed  ## training speed against a bare PyTorch loop, and that of evaluation
+benchmark: $(VENV)/.installed  ## training speed against a bare PyTorch loop; evaluation, sweeps, reports
 	@$(BIN)/python benchmarks/throughput.py
 	@$(BIN)/python benchmarks/evaluation.py
+	@$(BIN)/python benchmarks/sweep.py
+	@$(BIN)/python benchmarks/report.py
 
 clean:  ## remove the environment, caches and built files (runs/ stays)
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -31,6 +31,7 @@ OVERRIDES = (
     "metrics=[samples]",
     "hydra.launcher.n_jobs=2",
 )
+TITLE = "Two VAEs, two β, three seeds"
 COMMAND = shlex.join(["ganvas", "train", "-m", *OVERRIDES])
 BEGIN, END = "<!-- table: sweep -->", "<!-- end of table -->"
 SIZES = {"wide": (1400, 1000), "narrow": (390, 844)}
@@ -57,7 +58,7 @@ def run(folder: Path) -> None:
     ganvas("compare", folder, f"out={HERE / 'compare.md'}")
     ganvas("compare", folder, f"out={HERE / 'compare.csv'}")
     report = folder / "report.html"
-    print(ganvas("report", folder, f"out={report}").strip())
+    print(ganvas("report", folder, f"out={report}", f"title={TITLE}").strip())
     write_record(folder, seconds)
     fill_page()
     draw(report)
