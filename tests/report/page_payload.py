@@ -83,7 +83,7 @@ def _run(model: int, beta: int, seed: int, index: int) -> dict[str, Any]:
             "network": f"net{model}",
         },
         "values": values,
-        "protocols": {"test/elbo": "p2", "test/fid": "p1"},
+        "protocols": {"test/elbo": {"best": "p2", "final": "p2"}, "test/fid": {"final": "p1"}},
         "provenance": _provenance(f"model=model{model} loss.beta={2**beta} seed={seed}"),
         "curves": {"val/elbo": curve(elbo, index)},
         "pictures": {},

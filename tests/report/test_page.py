@@ -158,7 +158,7 @@ def test_best_is_marked_where_it_may_be(open_page: Open) -> None:
     tab.select_option("#metric", "test/rate")
     assert "neither higher nor lower is better" in tab.inner_text("#groups-note")
 
-    value["runs"][0]["protocols"]["test/elbo"] = "p1"
+    value["runs"][0]["protocols"]["test/elbo"]["best"] = "p1"
     tab = open_page(value)
     assert column(tab, "#group-table", "test/elbo")[0] == "protocols differ"
     assert "measured under different protocols" in tab.inner_text("#groups-note")

@@ -56,6 +56,19 @@ def test_curves_are_means_with_bands_over_each_axis(open_page: Open) -> None:
     assert [trace["y"] for trace in means(tab)[:3]] == list(map(values, runs))
 
 
+def test_a_seed_that_was_run_twice_counts_once_in_a_curve(open_page: Open) -> None:
+    value = payload(models=1, betas=1, seeds=3)
+    value["runs"][1]["seed"] = value["runs"][0]["seed"]
+    low, high, mean = traces(open_page(value), "#curve-plot")[:3]
+    for at, (first, again, other) in enumerate(zip(*map(values, value["runs"]), strict=True)):
+        seed = (first + again) / 2
+        assert mean["y"][at] == pytest.approx((seed + other) / 2)
+        assert high["y"][at] - low["y"][at] == pytest.approx(abs(seed - other))
+    assert "n = 2" in mean["text"][0]
+    value["runs"][2]["seed"] = value["runs"][0]["seed"]
+    (mean,) = traces(open_page(value), "#curve-plot")  # one seed has no band
+
+
 def test_means_over_seconds_are_between_points_and_only_where_a_run_was(open_page: Open) -> None:
     value = payload(models=1, betas=1, seeds=2)
     for run, x, y in zip(value["runs"], ([0, 2], [1, 5]), ([0, 4], [10, 2]), strict=True):

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,9 @@ def test_protocols_are_told_once(root: Path, value: dict[str, Any]) -> None:
     for run in value["runs"]:
         record = stored[run["id"]]
         for name in run["values"].keys() & record["protocol"].keys():
-            assert value["protocols"][run["protocols"][name]] == record["protocol"][name]
-    kept = {h for run in value["runs"] for h in run["protocols"].values()}
+            (told,) = set(run["protocols"][name].values())
+            assert value["protocols"][told] == record["protocol"][name]
+    kept = {h for run in value["runs"] for h in chain(*map(dict.values, run["protocols"].values()))}
     assert kept == value["protocols"].keys()
 
 

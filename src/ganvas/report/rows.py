@@ -89,7 +89,7 @@ def run_of(run: RunView, *, keys: Sequence[str]) -> dict[str, Any]:
         "peak_mib": plain(run.peak_mib),
         "config": {key: plain(config[key]) for key in keys if key in config},
         "values": {name: _value(value) for name, value in run.values.items()},
-        "protocols": {name: digest(p) for name, p in _measured_by(run).items()},
+        "protocols": {name: _hashes(value) for name, value in run.values.items()},
         "provenance": plain({**run.facts, "evaluations": list(map(_evaluation, run.evaluations))}),
     }
 
@@ -109,20 +109,21 @@ def protocols_of(runs: Sequence[RunView]) -> dict[str, Any]:
     found: dict[str, Mapping[str, Any]] = {}
     for run in runs:
         later = [one["protocol"] for one in run.evaluations if one.get("protocol")]
-        for protocol in (*_measured_by(run).values(), *later):
+        measured = [p for value in run.values.values() for p in _distinct(value).values()]
+        for protocol in (*measured, *later):
             found.setdefault(digest(protocol), protocol)
     return {key: plain(protocol) for key, protocol in found.items()}
 
 
-def _measured_by(run: RunView) -> dict[str, Mapping[str, Any]]:
-    """By metric; of best and final value together where theirs differ: neither is then alike."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for name, value in run.values.items():
-        known = {id(p): p for p in value.protocols.values() if p}  # mostly one and the same
-        alike = len(known) == 1 or len(set(map(digest, known.values()))) == 1
-        if known:
-            found[name] = next(iter(known.values())) if alike else dict(value.protocols)
-    return found
+def _hashes(value: MetricValue) -> dict[str, str]:
+    """By kind of weights."""
+    known = {key: digest(protocol) for key, protocol in _distinct(value).items()}
+    return {which: known[id(p)] for which, p in value.protocols.items() if p}
+
+
+def _distinct(value: MetricValue) -> dict[int, Mapping[str, Any]]:
+    """Best and final value mostly share one object."""
+    return {id(protocol): protocol for protocol in value.protocols.values() if protocol}
 
 
 def groups_of(runs: Sequence[RunView]) -> list[dict[str, Any]]:

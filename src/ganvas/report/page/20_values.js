@@ -17,7 +17,7 @@ function weights(run, metric) {
 const stored = (run, metric) => get(get(run.values, metric), weights(run, metric)) ?? undefined;
 
 /** Hash of what must be equal for two values to be compared; "" where it is unknown. */
-const protocolOf = (run, metric) => get(run.protocols, metric) ?? "";
+const protocolOf = (run, metric) => get(get(run.protocols, metric), weights(run, metric)) ?? "";
 
 const PEAKS = ["gpu", "process"];
 const peak = (run) => PEAKS.map((kind) => run.peak_mib?.[kind]).find(Number.isFinite);
@@ -45,22 +45,28 @@ function moments(numbers) {
   return { n, mean, error: n < 2 ? null : Math.sqrt(squares / (n - 1) / n) };
 }
 
-/** One metric of a group over its finished runs. The unit is the seed: runs of one seed are
- *  averaged first. Values by different protocols are `mixed`, and have no mean. */
-function summary(group, metric) {
-  const runs = group.members.filter((run) => run.status === "finished"
-    && stored(run, metric) !== undefined);
-  const protocols = new Set(runs.map((run) => protocolOf(run, metric)));
+/** The unit is the seed: of `[run, number]` those of one seed are averaged. */
+function seedMeans(pairs) {
   const seeds = new Map();
-  for (const run of runs) {
+  for (const [run, value] of pairs) {
     const seed = run.seed ?? run.id;
-    seeds.set(seed, [...(seeds.get(seed) ?? []), number(stored(run, metric))]);
+    seeds.set(seed, [...(seeds.get(seed) ?? []), value]);
   }
-  const means = [...seeds.values()].map((numbers) => moments(numbers).mean);
+  return [...seeds.values()].map((numbers) => moments(numbers).mean);
+}
+
+/** One metric of a group over the seeds of its finished runs. Values by different protocols are
+ *  `mixed`, and have no mean. */
+function summary(group, metric) {
+  const runs = finished(group).filter((run) => stored(run, metric) !== undefined);
+  const protocols = new Set(runs.map((run) => protocolOf(run, metric)));
+  const means = seedMeans(runs.map((run) => [run, number(stored(run, metric))]));
   const mixed = protocols.size > 1;
   return { protocols, mixed, ...(mixed ? { n: means.length, mean: NaN, error: null }
     : moments(means)) };
 }
+
+const finished = (group) => group.members.filter((run) => run.status === "finished");
 
 const SURE = 2; // standard errors of a difference
 

@@ -57,11 +57,14 @@ function statusCell(run) {
 
 const known = (status) => (statusOrder.includes(status) ? status : "");
 
-/** A value with its uncertainty; the title says when it was measured. */
+/** A value; the title says its uncertainty and step, which are known of the best weights where
+ *  there are any. */
 function valueCell(run, metric, places) {
   const value = stored(run, metric);
   if (value === undefined) return MISSING;
-  const { step, uncertainty } = run.values[metric];
+  const { best, ...others } = run.values[metric];
+  const other = weights(run, metric) === "final" && (best ?? null) !== null;
+  const { step, uncertainty } = other ? {} : others;
   const text = typeof value === "number" ? aligned(value, places) : value;
   const error = number(uncertainty);
   const title = [show(value), Number.isFinite(error) ? `± ${error} (estimator)` : null,

@@ -18,7 +18,7 @@ function groupValue(group, metric, best) {
 function groupColumns() {
   const best = new Map(shownMetrics().map((name) => [name, ranking(page.left, name)]));
   const average = (read) => (group) => {
-    const { n, mean } = moments(group.members.map(read).filter(Number.isFinite));
+    const { n, mean } = moments(finished(group).map(read).filter(Number.isFinite));
     return n ? mean : undefined;
   };
   const [seconds, mib] = [average((run) => run.seconds), average(peak)];
@@ -30,14 +30,12 @@ function groupColumns() {
     ...shownMetrics().map((name) => ({ key: `metric ${name}`, name,
       className: name === state.metric ? "lead" : "", get: (group) => summary(group, name).mean,
       cell: (group) => groupValue(group, name, best.get(name)) })),
-    { key: "seconds", name: "Time", title: "mean seconds of a run", get: seconds,
+    { key: "seconds", name: "Time", title: "mean seconds of a run that finished", get: seconds,
       cell: (group) => duration(seconds(group) ?? NaN) },
-    { key: "memory", name: "Memory", title: "mean peak memory of a run", get: mib,
+    { key: "memory", name: "Memory", title: "mean peak memory of a run that finished", get: mib,
       cell: (group) => memory(mib(group) ?? NaN) },
   ];
 }
-
-const finished = (group) => group.members.filter((run) => run.status === "finished");
 
 /** A column for each key that tells the groups apart; the first one names the row. */
 function groupKeys() {

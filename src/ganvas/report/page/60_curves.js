@@ -38,13 +38,14 @@ function along({ x, y }, at) {
   return y[low] + part * (y[high] - y[low]);
 }
 
-/** Mean, band and count of several curves where any of them has a value. */
+/** Mean, band and count over the seeds of several `[run, curve]` where any has a value. */
 function average(curves) {
-  const every = [...new Set(curves.flatMap((curve) => curve.x))].sort((a, b) => a - b);
+  const every = [...new Set(curves.flatMap(([, curve]) => curve.x))].sort((a, b) => a - b);
   const stride = Math.max(1, Math.ceil(every.length / POINTS));
   const x = every.filter((_, i) => i % stride === 0 || i === every.length - 1);
   const points = x.map((at) => {
-    const values = curves.map((curve) => along(curve, at)).filter((value) => value !== undefined);
+    const values = seedMeans(curves.map(([run, curve]) => [run, along(curve, at)])
+      .filter(([, value]) => value !== undefined));
     const { n, mean, error } = moments(values);
     const spread = state.lines === "range" ? [Math.min(...values), Math.max(...values)]
       : [mean - (error ?? 0), mean + (error ?? 0)];
@@ -53,13 +54,16 @@ function average(curves) {
   return { x, points };
 }
 
+const curvesOf = (group) => group.members.map((run) => [run, curveOf(run)])
+  .filter(([, curve]) => curve);
+
 function groupTraces(group) {
-  const curves = group.members.map(curveOf).filter(Boolean);
+  const curves = curvesOf(group);
   if (!curves.length) return [];
   const { colour, dash } = look(group.id);
   const { x, points } = average(curves);
   const bounds = { mode: "lines", line: { width: 0 }, hoverinfo: "skip", x };
-  const band = curves.length < 2 ? [] : [
+  const band = points.every(({ n }) => n < 2) ? [] : [
     { ...bounds, y: points.map((point) => point.low) },
     { ...bounds, y: points.map((point) => point.high), fill: "tonexty",
       fillcolor: faded(colour, 0.18) }];
@@ -72,10 +76,10 @@ function groupTraces(group) {
 
 function runTraces(group) {
   const { colour, dash } = look(group.id);
-  return group.members.map((run) => [run, curveOf(run)]).filter(([, curve]) => curve)
-    .map(([run, { x, y }]) => ({ x, y, ...stroke(x, colour, dash, 1.2), name: esc(run.label),
-      text: y.map((value, i) => hover(run.label, `${state.x} ${figure(x[i])}`,
-        `${state.curve} ${figure(value)}`)), hovertemplate: "%{text}<extra></extra>" }));
+  return curvesOf(group).map(([run, { x, y }]) => ({ x, y, ...stroke(x, colour, dash, 1.2),
+    name: esc(run.label), text: y.map((value, i) => hover(run.label,
+      `${state.x} ${figure(x[i])}`, `${state.curve} ${figure(value)}`)),
+    hovertemplate: "%{text}<extra></extra>" }));
 }
 
 const stroke = (x, colour, dash, width) => ({ type: "scatter",

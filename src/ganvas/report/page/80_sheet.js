@@ -46,7 +46,7 @@ function valuesPart(run) {
   const rows = Object.entries(run.values).map(([name, value]) => el("tr", {},
     el("th", { scope: "row", className: "left" }, name),
     ...["final", "best", "uncertainty", "step"].map((key) => el("td", {}, show(value[key]))),
-    el("td", { className: "left" }, el("code", {}, get(run.protocols, name) ?? MISSING))));
+    el("td", { className: "left" }, el("code", {}, hashes(run, name).join(", ") || MISSING))));
   const head = ["Metric", "final", "best", "±", "step", "protocol"].map((name, i) =>
     el("th", { scope: "col", className: i % 5 ? "" : "left" }, name));
   return part("Values", rows.length ? el("div", { className: "scroll" }, el("table", {},
@@ -64,11 +64,14 @@ function evaluation(one) {
     { ...one, protocol: protocol(one.protocol) }];
 }
 
+/** Of a metric: one hash, unless best and final value were measured differently. */
+const hashes = (run, name) => [...new Set(Object.values(get(run.protocols, name) ?? {}))];
+
 /** Every protocol of a run's values once, under the metrics that were measured by it. */
 function protocols(run) {
   const metrics = new Map();
-  for (const [name, hash] of Object.entries(run.protocols)) {
-    metrics.set(hash, [...(metrics.get(hash) ?? []), name]);
+  for (const name of Object.keys(run.protocols)) {
+    for (const hash of hashes(run, name)) metrics.set(hash, [...(metrics.get(hash) ?? []), name]);
   }
   return [...metrics].map(([hash, names]) => [`${hash}: ${names.join(", ")}`, protocol(hash)]);
 }
