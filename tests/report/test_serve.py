@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import socket
+import socketserver
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from serving import Client, serving
@@ -138,3 +140,34 @@ def test_unchanged_data_are_not_sent_again(client: Client) -> None:
     assert packed.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed.body) == first.body and len(packed.body) < len(first.body) / 2
     assert client.ask("/data.json", Accept_Encoding="gzip", If_None_Match=tag).status == 304
+
+
+def test_the_page_is_sent_packed_and_in_pieces(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time limit is that of one write: a slow tunnel gets all of it."""
+    written: list[int] = []
+    write = socketserver._SocketWriter.write
+
+    def told(self: Any, piece: bytes) -> int:
+        written.append(len(piece))
+        return write(self, piece)
+
+    monkeypatch.setattr(socketserver._SocketWriter, "write", told)
+    whole, packed = client.ask("/"), client.ask("/", Accept_Encoding="gzip")
+    assert gzip.decompress(packed.body) == whole.body and len(packed.body) < len(whole.body) / 2
+    assert packed.headers["Vary"] == whole.headers["Vary"] == "Accept-Encoding"
+    assert max(written) <= 2**16 and len(whole.body) > 2**20
+
+
+def test_a_body_is_no_next_request(client: Client) -> None:
+    inner = b"GET /data.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    head = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(inner)
+    with socket.create_connection(client.server.server_address[:2], timeout=60) as connection:
+        connection.sendall(head + inner)
+        with connection.makefile("rb") as answer:
+            try:
+                read = answer.read()
+            except ConnectionResetError:  # closed with something unread
+                return
+            assert read.count(b"HTTP/1.1 ") == 1 and read.endswith(b"not found\n")

@@ -6,6 +6,7 @@ looked up among the files of the runs found; no path is ever built from a reques
 
 from __future__ import annotations
 
+import gzip
 import ipaddress
 import os
 import socket
@@ -29,6 +30,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _MAX_PICTURE = 50_000_000
+_PIECE = 2**16
 
 
 def is_loopback(host: str) -> bool:
@@ -58,6 +60,7 @@ class Dashboard(ThreadingHTTPServer):
     def __init__(self, folder: LiveFolder, *, host: str, port: int) -> None:
         self.folder = folder
         self.page = page(None, policy=SERVED_POLICY).encode()
+        self.zipped_page = gzip.compress(self.page)
         self.local = is_loopback(host)
         if ":" in host:
             self.address_family = socket.AF_INET6
@@ -83,12 +86,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answers with the page, its data or a picture."""
+        if {"content-length", "transfer-encoding"} & {name.lower() for name in self.headers}:
+            self.close_connection = True  # what follows is not read, and is no next request
         if self.server.local and not self._asked_here():
             # A page elsewhere may give its own name our address, and would then read along.
             return self._text(HTTPStatus.FORBIDDEN, "this dashboard answers on localhost only")
         path = urlsplit(self.path).path
         if path == "/":
-            return self._send(HTTPStatus.OK, self.server.page, "text/html; charset=utf-8")
+            kind = "text/html; charset=utf-8"
+            return self._packed(self.server.page, self.server.zipped_page, kind)
         if path == "/data.json":
             return self._data()
         if path.startswith("/pictures/"):
@@ -119,12 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         now = self.server.folder.snapshot()
         if now.etag in self.headers.get("If-None-Match", ""):
             return self._send(HTTPStatus.NOT_MODIFIED, b"", None, ETag=now.etag)
-        more = {"ETag": now.etag, "Vary": "Accept-Encoding"}
-        kind = "application/json"
-        if "gzip" in self.headers.get("Accept-Encoding", ""):
-            more["Content-Encoding"] = "gzip"
-            return self._send(HTTPStatus.OK, now.zipped, kind, **more)
-        return self._send(HTTPStatus.OK, now.data, kind, **more)
+        return self._packed(now.data, now.zipped, "application/json", ETag=now.etag)
 
     def _picture(self, asked: str) -> None:
         run, _, name = asked.partition("/")
@@ -134,6 +135,14 @@ class _Handler(BaseHTTPRequestHandler):
         if data is None:
             return self._text(HTTPStatus.NOT_FOUND, "not found")
         return self._send(HTTPStatus.OK, data, "image/png")
+
+    def _packed(self, data: bytes, zipped: bytes, kind: str, **headers: str) -> None:
+        """As small as the browser can read it: the dashboard is mostly seen through a tunnel."""
+        headers["Vary"] = "Accept-Encoding"
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            data = zipped
+        self._send(HTTPStatus.OK, data, kind, **headers)
 
     def _text(self, status: HTTPStatus, text: str, **headers: str) -> None:
         self._send(status, f"{text}\n".encode(), "text/plain; charset=utf-8", **headers)
@@ -147,7 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, text)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            for begin in range(0, len(body), _PIECE):  # the time limit is that of one piece
+                self.wfile.write(body[begin : begin + _PIECE])
 
     def version_string(self) -> str:
         """Of us; no word on Python's."""
