@@ -114,6 +114,23 @@ def test_the_figures_are_each_cells_own(swept: Path) -> None:
     assert len(finals) == 24
 
 
+def test_the_pictures_of_all_cells_are_kept(quiet: None, tmp_path: Path) -> None:
+    """Of those, too, that begin or go on after another cell has ended."""
+    folder = tmp_path / "pictures"
+    cells = ("seed=0,1,2", "logger.mode=offline", "hydra.launcher.n_jobs=1")
+    kept = [part for part in TINY if part != "callbacks.images=null"]
+    said = ganvas("train", "-m", *kept, f"hydra.sweep.dir={folder}", *cells)
+    assert said.code == 0, said.err + said.out
+    for log in sorted((folder / "logs").iterdir()):
+        assert "left out" not in log.read_text(), log.read_text()
+    runs = segments(folder)
+    assert len(runs) == 3
+    counts = [
+        len(list(folder.rglob(f"offline-run-*-{run.run_id}/files/media/**/*.png"))) for run in runs
+    ]
+    assert counts[0] > 0 and len(set(counts)) == 1
+
+
 @pytest.mark.slow
 def test_no_key_is_written_down(swept: Path) -> None:
     files = [path for path in swept.rglob("*") if path.is_file()]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from wandb.sdk.data_types._private import MEDIA_TMP
 
 from ganvas.engine.check import check_plain
 from ganvas.engine.checkpoint_files import checkpoint_path, read_checkpoint
@@ -97,6 +98,7 @@ def run_job(job: Job, pipe: Connection) -> None:
     os.setsid()
     os.environ.clear()
     os.environ.update(job.environment)
+    _own_media_folder()
     sys.argv = ["ganvas", "train", *job.overrides]  # W&B shows the command line
     redirect(job.log)
     threading.Thread(target=_end_with_driver, daemon=True).start()
@@ -105,6 +107,15 @@ def run_job(job: Job, pipe: Connection) -> None:
     with suppress(OSError):
         pipe.send(code)
     sys.exit(code)
+
+
+def _own_media_folder() -> None:
+    """W&B makes a folder for pictures when it is imported, which was in the server.
+
+    The first job to end would remove it, and the others would lose their trackers.
+    """
+    MEDIA_TMP._finalizer.detach()  # type: ignore[attr-defined]
+    MEDIA_TMP.__init__("wandb-media")  # type: ignore[misc]
 
 
 def redirect(log: Path) -> None:
