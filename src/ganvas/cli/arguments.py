@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +79,9 @@ def found_runs(paths: Sequence[Path]) -> Collection:
     from ganvas.report.collect import read_runs
     from ganvas.report.words import printable
 
-    collection = read_runs(paths)
+    collection = read_runs(
+        paths, say=lambda line: print(f"ganvas: {line}", file=sys.stderr, flush=True)
+    )
     if collection.runs:
         return collection
     readable = " that can be read" if collection.problems else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # six times as fast, where it was built
 _FACTS = ("command", "git", "packages", "hardware", "config_hash", "dataset_fingerprint", "wandb")
+_MANY = 1000
 _STATUSES = ("running", "finished", "failed", "interrupted")
 
 
@@ -43,17 +44,22 @@ class Collection:
     root: Path
 
 
-def read_runs(paths: Sequence[Path | str]) -> Collection:
+def read_runs(
+    paths: Sequence[Path | str], *, say: Callable[[str], None] | None = None
+) -> Collection:
     """All runs at or under some paths, each once, and the cells of sweeps that have no run yet.
 
     Args:
         paths: run folders, sweep folders, folders of runs.
+        say: gets a line before so many runs are read that it takes a while.
 
     Raises:
         RunError: there is no such folder. A damaged run is a line in `problems` instead.
     """
     problems: list[str] = []
     folders, sweeps = _find(paths, problems)
+    if say is not None and len(folders) > _MANY:
+        say(f"reading {len(folders)} runs")
     root = _common_root(paths, folders)
     cells = read_sweeps(sweeps, folders, problems)
     index_of = {run: cell.index for many in cells.values() for cell in many for run in cell.runs}

@@ -11,8 +11,11 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from errno import ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ganvas.errors import RunError
 
 if TYPE_CHECKING:
     import optuna
@@ -42,6 +45,8 @@ def search_of(folder: Path) -> dict[str, Any] | None:
             import optuna
 
             study = optuna.load_study(study_name=asked["study_name"], storage=storage)
+            if not file.resolve().is_relative_to(folder.resolve()):
+                check_knows(study, str(manifest["name"]), file=file)
             cells = {c.get("trial"): c for c in manifest["cells"]}
             trials = study.get_trials(deepcopy=False)
             shown["trials"] = [_trial(trial, cells.get(trial.number) or {}) for trial in trials]
@@ -60,6 +65,21 @@ def _place(folder: Path, asked: Mapping[str, Any]) -> tuple[Path, bool]:
     return Path(str(storage).removeprefix("sqlite:///")), sqlite
 
 
+def check_knows(study: optuna.Study, sweep: str, *, file: Path) -> None:
+    """A study in another folder is shown, or written to, only where it knows the sweep.
+
+    Any `sweep.json` may name any file, and may come from anyone.
+
+    Raises:
+        RunError: no trial of it is of that sweep.
+    """
+    if not any(t.user_attrs.get("sweep") == sweep for t in study.get_trials(deepcopy=False)):
+        raise RunError(
+            f"{file}: the study there has no trial of the sweep {sweep}; search anew, or name it "
+            "where its sweep.json keeps `storage`"
+        )
+
+
 @contextmanager
 def copied_storage(file: Path, *, sqlite: bool) -> Iterator[optuna.storages.BaseStorage]:
     """A storage's state now, in a copy: Optuna can't open one for reading alone.
@@ -70,11 +90,13 @@ def copied_storage(file: Path, *, sqlite: bool) -> Iterator[optuna.storages.Base
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
 
+    if not file.is_file():  # a device would never end
+        raise FileNotFoundError(ENOENT, "no such file", str(file))
     with tempfile.TemporaryDirectory(prefix="ganvas-") as place:
         copy = Path(place) / "study"
         if sqlite:
             with (
-                closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as source,
+                closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as source,
                 closing(sqlite3.connect(copy)) as target,
             ):
                 source.backup(target)

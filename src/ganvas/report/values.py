@@ -120,14 +120,17 @@ def chosen_values(readings: Sequence[Readings]) -> list[dict[str, MetricValue]]:
     protocols that as many runs have, the one that was recorded last counts. Of several values by
     one protocol the latest one counts. A run without the chosen protocol shows its latest value.
     """
-    names = list(dict.fromkeys(name for run in readings for name in run))
     directions = _directions(readings)
     values: list[dict[str, MetricValue]] = [{} for _ in readings]
-    for name in names:
+    having: dict[str, list[tuple[Sequence[Reading], dict[str, MetricValue]]]] = {}
+    for run, mine in zip(readings, values, strict=True):
+        for name, found in run.items():
+            having.setdefault(name, []).append((found, mine))
+    for name, runs in having.items():
         for which in WHICH:
-            shared = _shared_key([run.get(name, ()) for run in readings], which)
-            for run, mine in zip(readings, values, strict=True):
-                if reading := _latest(run.get(name, ()), which, shared):
+            shared = _shared_key([found for found, _ in runs], which)
+            for found, mine in runs:
+                if reading := _latest(found, which, shared):
                     mine[name] = _with(mine.get(name), reading, directions.get(name))
     return values
 
