@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_runs import config_of, make_run
 from synthetic import write_runs
 
 from ganvas.report.collect import Curve, RunView, read_runs
@@ -258,3 +259,19 @@ def test_a_test_value_is_no_curve_but_a_first_point_of_validation_is() -> None:
     names: Sequence[str] = ()
     made, dropped = fitting(one, order=names, num_points=1000)
     assert [*made["r"]] == ["val/elbo"] and dropped == ()
+
+
+def test_mixed_projects_and_secrets_are_told_as_they_should(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "sesame-open-12345")
+    make_run(tmp_path, values={"test/elbo": -1.0})
+    config = config_of(seed=1, logger={"project": "Beta"})
+    make_run(tmp_path, config=config, status="failed", reason="no sesame-open-12345")
+    (tmp_path / "sesame-open-12345").mkdir()
+    (tmp_path / "sesame-open-12345" / "run.json").write_text("{", encoding="utf-8")
+    value = payload(read_runs([tmp_path]), title="t")
+    assert value["notes"] == ["Runs of 2 projects: Beta, ganvas."]
+    (problem,) = value["problems"]
+    assert "is damaged" in problem
+    assert "sesame" not in json.dumps(value)

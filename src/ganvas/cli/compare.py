@@ -91,13 +91,17 @@ def _target(options: dict[str, str]) -> tuple[str, Path | None]:
 
 def _show(comparison: Comparison, form: str) -> None:
     from ganvas.report.table import print_comparison, remarks
+    from ganvas.report.words import printable
 
     if form == "table":
         from rich.console import Console
 
         print_comparison(comparison, Console())
         return
-    print(_text(comparison, form), end="")
+    text = _text(comparison, form)
+    if sys.stdout.isatty():  # a file gets names and values as they are, a terminal no commands
+        text = "".join(f"{printable(line)}\n" for line in text.split("\n")[:-1])
+    print(text, end="")
     if form != "markdown":  # there they are part of the text
         for line in remarks(comparison):
             print(f"ganvas: {line}", file=sys.stderr)

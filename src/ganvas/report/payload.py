@@ -18,6 +18,7 @@ from ganvas.report.cells import MANIFEST
 from ganvas.report.collect import Collection, Curve, RunView
 from ganvas.report.curves import fitting
 from ganvas.report.pictures import Embedded, embedded
+from ganvas.report.ranking import mixed_projects
 from ganvas.report.rows import (
     configs_of,
     groups_of,
@@ -83,7 +84,7 @@ def payload(
         entry["curves"] = curves.get(entry["id"], {})
         entry["pictures"] = pictures.pictures.get(entry["id"], {})
     value["problems"] += pictures.problems
-    value["notes"] = [*_search_notes(searches), *_curve_notes(dropped), *pictures.notes]
+    value["notes"] += [*_search_notes(searches), *_curve_notes(dropped), *pictures.notes]
     return value
 
 
@@ -102,7 +103,7 @@ def _tables(collection: Collection, *, title: str, live: bool) -> dict[str, Any]
         "live": live,
         "version": __version__,
         "problems": [redact_text(problem) for problem in collection.problems],
-        "notes": [],
+        "notes": [f"{redact_text(note[0].upper() + note[1:])}." for note in mixed_projects(runs)],
         "metrics": metrics_of(runs),
         "keys": keys,
         "shared": shared,

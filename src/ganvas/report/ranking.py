@@ -243,9 +243,13 @@ def _group_notes(
         along = [k for k in varying_keys([run.deciding for run in runs]) if k not in keys]
         if along:
             yield f"differ along with {' and '.join(keys)}: {_listed(along)}"
+    yield from mixed_projects(runs)
+
+
+def mixed_projects(runs: Sequence[RunView]) -> list[str]:
+    """A line where runs are of several W&B projects."""
     named = {str(run.config["logger.project"]) for run in runs if run.config.get("logger.project")}
-    if len(named) > 1:
-        yield f"runs of {len(named)} projects: {_listed(sorted(named))}"
+    return [f"runs of {len(named)} projects: {_listed(sorted(named))}"] if len(named) > 1 else []
 
 
 def _runs(runs: Sequence[RunView], *, of: int) -> str:
