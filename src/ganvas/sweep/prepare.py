@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ganvas.engine.command import as_override
-from ganvas.engine.compose import Composed, compose
+from ganvas.engine.compose import Composed, compose, options
 from ganvas.engine.grammar import parse, split_hydra, sweep_jobs
 from ganvas.engine.ranks import launcher
 from ganvas.engine.settings import validate
@@ -63,6 +64,8 @@ def prepare(overrides: Sequence[str], *, search: Sequence[str | Path] = ()) -> P
     _refuse_ranks()
     _refuse_agent()
     own, typed = split_hydra(overrides)
+    if any(o.startswith("hydra.sweep.subdir=") for o in own):
+        raise ConfigError("hydra.sweep.subdir: not used; cells' runs are <name>/<date-time>-<id>")
     if any(o.startswith("resume=") for o in typed):
         raise ConfigError("resume: goes on with one run; `ganvas sweep resume` with a sweep")
     composed = _first(own, typed, search)
@@ -82,7 +85,7 @@ def _first(own: list[str], typed: list[str], search: Sequence[str | Path]) -> Co
     """One cell, with Hydra's own node."""
     if "hydra/sweeper=optuna" in own or any(one.is_interval_sweep() for one in parse(typed)):
         return compose([*own, *parse_space(typed, search=search).corners()[0]], search=search)
-    jobs = sweep_jobs(typed)
+    jobs = sweep_jobs(typed, options=partial(options, search=search))
     try:
         return compose([*own, *jobs[0]], search=search)
     except ConfigError:
@@ -95,7 +98,10 @@ def _cells(hydra: dict[str, Any], typed: list[str], search: Sequence[str | Path]
     if hydra["sweeper"]["_target_"] == SWEEPER:
         return prepare_search(hydra, typed, search=search)
     params = hydra["sweeper"].get("params") or {}
-    planned = plan(sweep_jobs([*(f"{k}={v}" for k, v in params.items()), *typed]), search=search)
+    jobs = sweep_jobs(
+        [*(f"{k}={v}" for k, v in params.items()), *typed], options=partial(options, search=search)
+    )
+    planned = plan(jobs, search=search)
     PLANNED.update({one.overrides: one for one in planned})
     return planned
 
@@ -132,7 +138,13 @@ def _launcher(node: dict[str, Any]) -> Launching:
 
 def _free(typed: str) -> Path:
     """The folder that was typed, if no sweep is in it."""
+    if not typed.strip():
+        raise ConfigError(f"hydra.sweep.dir: must be the path of a folder, got {typed!r}")
     folder = Path(typed).expanduser().absolute()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        told = "can't be written to" if there.is_dir() else "is a file"
+        raise ConfigError(f"hydra.sweep.dir={typed}: {there} {told}; name another folder")
     if (folder / SWEEP_FILE).exists():
         raise ConfigError(
             f"hydra.sweep.dir={folder}: holds a sweep already; go on with it by `ganvas sweep "
