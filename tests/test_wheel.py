@@ -70,7 +70,7 @@ def test_checkout_reads_its_own_configs() -> None:
     assert config_dir() == ROOT / "conf"
 
 
-def test_installed_wheel_trains(site: Path, tmp_path: Path) -> None:
+def test_installed_wheel_trains_a_sweep_and_reports_it(site: Path, tmp_path: Path) -> None:
     code = "import ganvas, ganvas.paths as p; print(ganvas.__file__); print(p.config_dir())"
     package, conf = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(site)).split()
     assert Path(package).is_relative_to(site)
@@ -82,9 +82,14 @@ def test_installed_wheel_trains(site: Path, tmp_path: Path) -> None:
         "-m",
         "ganvas",
         "train",
+        "-m",
+        "seed=0,1",
         *overrides,
         f"paths.runs_dir={tmp_path}/runs",
     )
     run(*command, cwd=tmp_path, PYTHONPATH=str(site))
-    (record,) = (tmp_path / "runs").rglob("run.json")
-    assert json.loads(record.read_text(encoding="utf-8"))["status"] == "finished"
+    records = sorted((tmp_path / "runs").rglob("run.json"))
+    stored = [json.loads(record.read_text(encoding="utf-8")) for record in records]
+    assert sorted((r["seed"], r["status"]) for r in stored) == [(0, "finished"), (1, "finished")]
+    (page,) = (tmp_path / "runs").rglob("report.html")
+    assert "plotly" in page.read_text(encoding="utf-8")
