@@ -189,8 +189,11 @@ def test_a_folder_may_have_an_equals_sign(tmp_path: Path) -> None:
 
 
 def test_write_page_refuses_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="Is a directory"):
-        write_page("x", tmp_path)
+    os.mkfifo(pipe := tmp_path / "pipe")
+    for place in (tmp_path, pipe):
+        with pytest.raises(RunError, match="is no file; choose another place"):
+            write_page("x", place)
+    assert pipe.is_fifo()
     assert [*tmp_path.parent.glob(".*.tmp")] == []
 
 

@@ -65,8 +65,10 @@ def write_page(text: str, out: Path) -> int:
     """Writes the page in one step; the number of bytes.
 
     Raises:
-        RunError: it could not be written; a file that was there before stands.
+        RunError: it could not be written; what was there before stands.
     """
+    if out.exists() and not out.is_file():  # a device or a pipe would be replaced
+        raise RunError(f"{out} is no file; choose another place with out=FILE")
     data = text.encode("utf-8")
     try:
         write_atomic(out, data)
