@@ -15,9 +15,10 @@ from synthetic import write_runs
 from ganvas.cli.main import main
 from ganvas.errors import RunError
 from ganvas.report.collect import read_runs
-from ganvas.report.html import MAX_BYTES, page, script_json, write_page
+from ganvas.report.html import page, script_json, write_page
 from ganvas.report.payload import payload
 
+MAX_BYTES = 20_000_000
 HOSTILE = "</script><script>alert(1)</script><!--<script>&amp;\u2028\u2029\"'\\ \ud800"
 
 

@@ -12,8 +12,6 @@ from typing import Any
 from ganvas.errors import RunError
 from ganvas.tracking.files import write_atomic
 
-MAX_BYTES = 20_000_000
-
 _BASE = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'; "
