@@ -35,7 +35,8 @@ def uncomposed(monkeypatch: pytest.MonkeyPatch) -> None:
         del search
         return list(overrides)
 
-    def check(overrides: Sequence[str]) -> SimpleNamespace:
+    def check(overrides: Sequence[str], *, trust: Sequence[str]) -> SimpleNamespace:
+        del trust
         settings = SimpleNamespace(name="run")
         return SimpleNamespace(config=values_in(overrides), settings=settings, choices={})
 

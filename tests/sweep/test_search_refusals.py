@@ -57,6 +57,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "folder": ((BETA, "hydra.sweeper.storage=/nowhere/s.log"), "there is no folder /nowhere"),
     "kind": ((BETA, "hydra.sweeper.storage=mysql://host/s"), "*.log, *.journal"),
+    "address": ((BETA, "hydra.sweeper.storage='sqlite:///a?mode=rw'"), "sqlite:///FILE"),
     "memory": ((BETA, "hydra.sweeper.storage='sqlite:///:memory:'"), "sqlite:///FILE"),
     "name": ((BETA, "hydra.launcher.n_jobs=0"), "hydra.launcher.n_jobs"),
     "yaml list": ((BETA, "+hydra.sweeper.params={a: [1, 2]}"), "write e.g."),

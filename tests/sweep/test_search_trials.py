@@ -176,10 +176,10 @@ def test_a_combination_that_is_refused_is_a_failed_trial(
 
     check = searching.check_composed
 
-    def picky(overrides: Any) -> Any:
+    def picky(overrides: Any, *, trust: Any) -> Any:
         if values_in(overrides)["n"] == 2:
             raise ConfigError("n: must not be 2")
-        return check(overrides)
+        return check(overrides, trust=trust)
 
     monkeypatch.setattr(searching, "check_composed", picky)
     plan = planned("n=1,2,3", num_trials=3, sampler="grid")

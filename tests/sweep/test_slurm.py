@@ -93,7 +93,10 @@ def test_an_array_of_cells(cluster: Path, tmp_path: Path) -> None:
     assert [c["attempts"][0]["exit_code"] for c in (good, bad)] == [0, 1]
     record = json.loads((sweep / good["run"] / "run.json").read_text())
     assert (record["status"], record["hardware"]["torch_threads"]) == ("finished", 1)
-    assert main(["sweep", "resume", str(sweep)]) == 1  # the failed one was not asked for
+    resume = ["sweep", "resume", str(sweep)]
+    assert main(resume) == 2  # a shell would run what stands in a file
+    again = ["setup=[]", "additional={constraint: a100}"]
+    assert main([*resume, *again]) == 1  # the failed one was not asked for
     assert len(list(cluster.glob("script-*.sh"))) == 1
 
 

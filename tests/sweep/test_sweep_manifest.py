@@ -55,7 +55,7 @@ DAMAGE: dict[str, Any] = {
     "index 3": {"index": 3},
     "outside of the sweep's folder": {"attempts": [{"run": "../x", "started": "", "threads": 1}]},
     "'/x' is outside": {"name": "/x"},
-    "missing": {"overrides": None, "name": ...},
+    "`cell.name`: a value is required": {"overrides": None, "name": ...},
 }
 
 

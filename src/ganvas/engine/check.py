@@ -30,8 +30,14 @@ def check_overrides(overrides: Sequence[str], *, search: Sequence[str | Path] = 
     return check_composed(compose(overrides, search=search))
 
 
-def check_composed(composed: Composed) -> Checked:
-    """Check keys, types, ranges, targets and pairs of a composed config; nothing is built yet."""
+def check_composed(composed: Composed, *, trust: Sequence[str] | None = None) -> Checked:
+    """Check keys, types, ranges, targets and pairs of a composed config; nothing is built yet.
+
+    Args:
+        composed: the config.
+        trust: trusted modules, in the place of those that the config names; for overrides and
+            folders that were read from a file, which is not taken at its word.
+    """
     config = composed.config
     if config.get("name") is None:
         names = [composed.choices.get(group) for group in ("model", "dataset")]
@@ -41,7 +47,8 @@ def check_composed(composed: Composed) -> Checked:
             if key in config.paths and isinstance(config.paths[key], str):
                 config.paths[key] = str(Path(config.paths[key]).expanduser().absolute())
     plain = resolve(config)
-    trust = validate(TrainSettings, plain).trust
+    named = validate(TrainSettings, plain).trust
+    trust = named if trust is None else trust
     return check_plain(plain, choices=composed.choices, trust=trust)
 
 

@@ -41,6 +41,7 @@ def plan(
     search: Sequence[str | Path] = (),
     data: bool = True,
     beside: Sequence[Sequence[str]] = (),
+    trust: Sequence[str] | None = None,
 ) -> list[Planned]:
     """Compose and check every cell.
 
@@ -49,6 +50,7 @@ def plan(
         search: more folders with config groups.
         data: look at images too, as training will.
         beside: overrides of cells that are in the sweep already; labels tell all of them apart.
+        trust: trusted modules, whatever the jobs say; None for those that they name.
 
     Raises:
         ConfigError: every cell that can't be run, and why; cells that are the same.
@@ -56,7 +58,7 @@ def plan(
     known: dict[str, ImageData] = {}
 
     def check(job: Sequence[str]) -> Checked:
-        checked = check_composed(compose(list(job), search=search))
+        checked = check_composed(compose(list(job), search=search), trust=trust)
         if data and not checked.settings.check:
             check_ready(checked, known=known)
         return checked
@@ -173,12 +175,9 @@ def thawed(
     )
     if any(REDACTED in override for override in cell.overrides):
         raise lacking
-    trusted = [f"trust=[{','.join(trust)}]"] if trust else []
-    kept = [o for o in cell.overrides if _parted(o)[0] != "trust"]
     try:
-        again = check_composed(
-            compose([*kept, *trusted], search=manifest.content.get("search", []))
-        )
+        composed = compose(cell.overrides, search=manifest.content.get("search", []))
+        again = check_composed(composed, trust=trust)
     except ConfigError as error:
         raise lacking from error
     if config_hash(redact(again.config)) != cell.config_hash:

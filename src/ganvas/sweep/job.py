@@ -121,7 +121,7 @@ def _own_media_folder() -> None:
 def redirect(log: Path) -> None:
     """Append to a log what this process prints; it reads nothing any more."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
     for stream in (1, 2):
         os.dup2(fd, stream)
     os.close(fd)

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, final, get_args
+from typing import Any, Literal, final
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
+from ganvas.engine.settings import explain
 from ganvas.errors import RunError
 from ganvas.tracking import config_hash, redact, redact_text
 from ganvas.tracking.files import write_json, write_yaml
@@ -79,6 +81,9 @@ class Cell:
     def run(self) -> str | None:
         """Folder of the last attempt's run, relative to the sweep's."""
         return self.attempts[-1].run if self.attempts else None
+
+
+_CELL = TypeAdapter(Cell)
 
 
 @final
@@ -161,6 +166,9 @@ class Manifest:
             ) from None
         except OSError as error:
             raise RunError(f"{file} can't be read: {error.strerror}") from error
+        except ValidationError as error:
+            told = "; ".join(explain(error, prefix="cell", known={}).splitlines())
+            raise RunError(f"{file} is damaged ({told}); restore the file") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{file} is damaged ({error}); restore the file") from error
         if version > FORMAT_VERSION:
@@ -247,26 +255,31 @@ class Manifest:
 
 
 def _check_content(content: dict[str, Any]) -> None:
-    for key, kind in (("name", str), ("overrides", list), ("launcher", dict)):
+    for key, kind in (("name", str), ("launcher", dict)):
         if not isinstance(content[key], kind):
+            raise TypeError(f"{key}: {content[key]!r}")
+    content.setdefault("search", [])
+    content.setdefault("trust", [])
+    for key in ("overrides", "search", "trust"):
+        if not isinstance(content[key], list) or not all(isinstance(t, str) for t in content[key]):
             raise TypeError(f"{key}: {content[key]!r}")
 
 
 def _cell(index: int, stored: dict[str, Any]) -> Cell:
     """A cell as it was written down; no folder outside the sweep's is ever gone to."""
-    attempts = [Attempt(**_known(Attempt, attempt)) for attempt in stored.get("attempts", [])]
-    cell = Cell(**_known(Cell, stored) | {"attempts": attempts})
-    if cell.index != index or cell.state not in get_args(State):
-        raise ValueError(f"cell {index}: index {cell.index!r}, state {cell.state!r}")
-    for place in (cell.name, *(attempt.run for attempt in attempts)):
-        path = PurePosixPath(place)
-        if path.is_absolute() or ".." in path.parts or not path.parts:
+    cell = _CELL.validate_python(stored)
+    if cell.index != index:
+        raise ValueError(f"cell {index}: index {cell.index!r}")
+    for place in (cell.name, *(attempt.run for attempt in cell.attempts)):
+        if not inside(place):
             raise ValueError(f"cell {index}: {place!r} is outside of the sweep's folder")
     return cell
 
 
-def _known(kind: type[Any], stored: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in stored.items() if k in kind.__dataclass_fields__}
+def inside(place: str) -> bool:
+    """Whether a relative path leads to a place below where it begins."""
+    path = PurePosixPath(place)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def now() -> str:

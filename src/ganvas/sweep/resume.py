@@ -88,7 +88,7 @@ def add(folder: Path, overrides: Sequence[str]) -> int:
         trusted = [f"trust={as_override(list(trust))}"] if trust else []
         jobs = sweep_jobs([*_kept(manifest, given), *given, *trusted])
         old = [cell.overrides for cell in manifest.cells]
-        planned = plan(jobs, search=_search(manifest, search), beside=old)
+        planned = plan(jobs, search=_search(manifest, search), beside=old, trust=trust)
         new = fresh(manifest, planned)
         if not new:
             raise RunError(f"{folder} has these {len(planned)} cells already; nothing was run")
@@ -163,6 +163,7 @@ def _settled(folder: Path) -> Iterator[Manifest]:
         RunError: there is no such sweep, or a process runs it.
     """
     manifest = Manifest.load(folder)
+    _check_links(manifest)
     with manifest.held():
         manifest.reload()
         refresh(manifest)
@@ -170,6 +171,22 @@ def _settled(folder: Path) -> Iterator[Manifest]:
         settle(manifest)
         manifest.save()
         yield manifest
+
+
+def _check_links(manifest: Manifest) -> None:
+    """Nothing that a driver or a job writes to leads out of the sweep's folder.
+
+    Raises:
+        RunError: something is a link to another place.
+    """
+    folder = manifest.folder
+    runs = [folder / attempt.run for cell in manifest.cells for attempt in cell.attempts]
+    for place in [*folder.glob("*"), *folder.glob("logs/*"), *runs]:
+        if not place.resolve().is_relative_to(folder):
+            raise RunError(
+                f"{place} is a link out of the sweep's folder, where nothing is written; put what "
+                "it leads to in its place"
+            )
 
 
 def _await_jobs(manifest: Manifest) -> None:

@@ -134,7 +134,8 @@ class Search:
                 self._trials.setdefault(twin.index, []).append(trial)
             return None
         try:
-            checked = check_composed(compose(overrides, search=self.plan.dirs))
+            composed = compose(overrides, search=self.plan.dirs)
+            checked = check_composed(composed, trust=self.trust)
         except GanvasError as error:
             self._fail(trial, str(error).splitlines()[0])
             return None

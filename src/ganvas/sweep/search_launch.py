@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganvas.engine.settings import validate
-from ganvas.errors import ConfigError, RunError
+from ganvas.errors import ConfigError, GanvasError, RunError
 from ganvas.sweep.cells import Planned
 from ganvas.sweep.launch import SweepStopped, command_line, run_cells
 from ganvas.sweep.manifest import Cell, Manifest
 from ganvas.sweep.search_plan import STUDY, SearchPlan, plan_search, recorded
+from ganvas.sweep.search_settings import Storage
 from ganvas.sweep.settings import LauncherSettings, SweepSettings
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def run_search(
     def source(at_once: int) -> Source:
         from ganvas.sweep.search import Search
 
-        return Search(manifest, plan, at_once=at_once, cells=cells)
+        return Search(manifest, plan, at_once=at_once, cells=cells, trust=trust)
 
     return run_cells(manifest, launcher, source=source, trust=trust)
 
@@ -116,6 +117,7 @@ def _check_left(manifest: Manifest, plan: SearchPlan, cells: Sequence[Cell]) -> 
     from ganvas.sweep.search import open_study
     from ganvas.sweep.search_study import num_trials, quiet
 
+    _check_storage(manifest, plan)
     study = open_study(manifest, plan)
     with quiet():
         there, running = num_trials(study), any(not t.state.is_finished() for t in study.trials)
@@ -124,6 +126,32 @@ def _check_left(manifest: Manifest, plan: SearchPlan, cells: Sequence[Cell]) -> 
             f"{manifest.folder}: its study has {there} trials, {plan.num_trials} in all were asked "
             f"for; nothing was run; go on to more with trials={there + 20}"
         )
+
+
+def _check_storage(manifest: Manifest, plan: SearchPlan) -> None:
+    """Nothing outside of the sweep's folder is written to but a study that knows the sweep.
+
+    Raises:
+        RunError: it is not there, can't be read, or does not.
+    """
+    import optuna
+
+    from ganvas.report.search import check_knows, copied_storage
+    from ganvas.sweep.search_study import quiet
+
+    storage = Storage.named(plan.settings.storage, manifest.folder)
+    if storage.file.resolve().is_relative_to(manifest.folder):
+        return
+    try:
+        with quiet(), copied_storage(storage.file, sqlite=storage.sqlite) as copy:
+            study = optuna.load_study(study_name=plan.settings.study_name, storage=copy)
+            check_knows(study, manifest.name, file=storage.file)
+    except GanvasError:
+        raise
+    except Exception as error:  # another program's file may be anything
+        raise RunError(
+            f"{storage.file}: the sweep's study can't be read ({type(error).__name__}); restore it"
+        ) from error
 
 
 def refuse_adding(manifest: Manifest) -> None:

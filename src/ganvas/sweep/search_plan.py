@@ -113,15 +113,17 @@ def plan_search(
     settings = validate(SearchSettings, values, prefix="hydra.sweeper")
     space = parse_space(typed, settings.params, search=dirs)
     _check_space(space, settings)
-    Storage.named(settings.storage, Path())  # a bad one is told before the corners are built
+    storage = Storage.named(settings.storage, Path())  # a bad one is told before corners are built
     planned = plan(space.corners(), search=dirs)
     _check_secrets(planned)
     wanted = objectives(settings, planned)
     _check_pruning(settings, wanted)
     names = {str(one.checked.settings.name) for one in planned}
-    settings = settings.model_copy(
-        update={"study_name": settings.study_name or (names.pop() if len(names) == 1 else "sweep")}
-    )
+    update = {
+        "study_name": settings.study_name or (names.pop() if len(names) == 1 else "sweep"),
+        "storage": settings.storage and storage.text,  # gone on with from another folder, too
+    }
+    settings = settings.model_copy(update=update)
     absolute = tuple(str(Path(folder).absolute()) for folder in dirs)
     found = SearchPlan(settings, space, wanted, _num_trials(settings, space), absolute)
     _check_study(found)

@@ -81,7 +81,8 @@ class Storage:
             return cls(folder / STUDY_FILE, sqlite=False)
         sqlite = text.startswith(SQLITE)
         place = text.removeprefix(SQLITE)
-        if not place or ":memory:" in place or not (sqlite or place.endswith(JOURNALS)):
+        odd = not place or ":memory:" in place or "?" in place  # options of the address, not a name
+        if odd or not (sqlite or place.endswith(JOURNALS)):
             raise ConfigError(
                 f"hydra.sweeper.storage={text}: must be a journal's path (*.log, *.journal) or "
                 "sqlite:///FILE"

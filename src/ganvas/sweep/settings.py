@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from ganvas.engine.settings import Section
-from ganvas.errors import ConfigError
+from ganvas.engine.command import as_override
+from ganvas.engine.settings import Section, validate
+from ganvas.errors import ConfigError, RunError
 from ganvas.sweep.slurm_settings import SLURM, SlurmSettings
 
 if TYPE_CHECKING:
     from ganvas.engine.build import Checked
 
 Count = Annotated[int, Field(ge=1)]
+
+SHELL = ("setup", "additional")
+"""Keys of a cluster's launcher that can run code: given anew when a sweep goes on."""
 
 
 class LauncherSettings(Section):
@@ -51,6 +56,8 @@ class SweepSettings(Section):
     time_limit: Annotated[float, Field(gt=0)] | None
     report: bool | None
     trials: Count | None
+    setup: list[str] | None
+    additional: dict[str, str | int | float | bool] | None
     full_error: bool
     trust: list[str]
 
@@ -58,15 +65,27 @@ class SweepSettings(Section):
         """How the sweep began, with what is given now in its place.
 
         Raises:
-            ConfigError: a value is given that its launcher does not know.
+            ConfigError: a value is given that its launcher does not know, or what a shell runs is
+                not given again.
+            RunError: there is no such launcher.
         """
-        section = LAUNCHERS[recorded.get("_target_", PROCESSES)]
+        section = LAUNCHERS.get(recorded.get("_target_", PROCESSES))
+        if section is None:
+            raise RunError(f"sweep.json: no launcher `{recorded['_target_']}`; restore it")
         known = {k: v for k, v in recorded.items() if k in section.model_fields}
-        given = self.model_dump(exclude_none=True, include=set(LauncherSettings.model_fields))
+        given = self.model_dump(exclude_none=True, include={*LauncherSettings.model_fields, *SHELL})
         for key in given:
             if key not in section.model_fields:
-                raise ConfigError(f"{key}: this sweep runs on a cluster, whose launcher has none")
-        return section(**known | given)
+                where = "a cluster" if section is SlurmSettings else "this machine"
+                raise ConfigError(f"{key}: this sweep runs on {where}, whose launcher has none")
+        for key in SHELL:
+            if known.get(key) and key not in given:
+                typed = shlex.quote(f"{key}={as_override(known[key])}")
+                raise ConfigError(
+                    f"{key}: the shell of this sweep's jobs reads it, and a file is not taken at "
+                    f"its word; where it is your own, add {typed}"
+                )
+        return validate(section, known | given, prefix="launcher")
 
 
 PROCESSES = "hydra_plugins.ganvas_sweeps.launcher.ProcessLauncher"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
+from ganvas.engine.settings import validate
 from ganvas.errors import RunError
 from ganvas.sweep.manifest import Manifest
 from ganvas.sweep.slurm_settings import SlurmSettings
@@ -164,7 +165,7 @@ def cluster_of(manifest: Manifest) -> Cluster | None:
     if "executor" not in recorded:
         return None
     known = {k: v for k, v in recorded.items() if k in SlurmSettings.model_fields}
-    return Cluster(manifest.folder, SlurmSettings(**known))
+    return Cluster(manifest.folder, validate(SlurmSettings, known, prefix="launcher"))
 
 
 @contextmanager

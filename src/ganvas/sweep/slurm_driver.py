@@ -50,6 +50,7 @@ def look(manifest: Manifest, cell: Cell, cluster: Cluster) -> Seen:
     attempt, number = cell.attempts[-1], len(cell.attempts) - 1
     sign = read_sign(manifest.folder, cell.index, number)
     attempt.run = sign.get("run") or attempt.run
+    attempt.job = attempt.job or sign.get("job")  # its driver was killed before it knew the id
     code = sign.get("exit_code")
     if code is not None and code < 128:  # noqa: PLR2004  (by a signal: it may be requeued)
         return _over(manifest, cell, code)

@@ -46,6 +46,10 @@ class SlurmSettings(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> SlurmSettings:
+        named = (self.partition, self.account, self.qos)
+        texts = (*named, *self.additional, *self.additional.values())
+        if any(not text.isprintable() for text in texts if isinstance(text, str)):
+            raise ValueError("an option of sbatch is one line; write shell under setup")
         if self.retries and not self.wait:
             raise ValueError("retries: only who waits can submit a cell again; set wait=true")
         if self.executor == "local" and self.nodes > 1:

@@ -18,7 +18,7 @@ from ganvas.engine.ranks import global_rank, join_srun
 from ganvas.errors import GanvasError
 from ganvas.sweep.cells import thawed
 from ganvas.sweep.job import Job, redirect, resumable, train_job
-from ganvas.sweep.manifest import Cell, Manifest, now
+from ganvas.sweep.manifest import Cell, Manifest, inside, now
 from ganvas.tracking.files import run_folder, write_json
 
 FOLDER = "slurm"
@@ -39,7 +39,9 @@ def read_sign(sweep: Path, index: int, attempt: int) -> dict[str, Any]:
         content = json.loads(sign_file(sweep, index, attempt).read_bytes())
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict) or not inside(str(content.get("run") or "run")):
+        return {}  # somebody's, not ours
+    return content
 
 
 @dataclass(frozen=True)
@@ -167,4 +169,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _job_id() -> str | None:
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID")
+    if array:
+        return f"{array}_{task}"
+    return os.environ.get("SLURM_JOB_ID") or os.environ.get("SUBMITIT_LOCAL_JOB_ID")

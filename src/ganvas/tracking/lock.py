@@ -34,7 +34,8 @@ class RunLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._fd = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW  # a link would empty another file
+        self._fd = os.open(folder / LOCK_FILE, flags, 0o644)
         try:
             _take(self._fd)
         except BlockingIOError:
