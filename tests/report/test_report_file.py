@@ -189,6 +189,20 @@ def test_a_folder_may_have_an_equals_sign(tmp_path: Path) -> None:
     assert (root / "report.html").exists()
 
 
+def test_problems_and_notes_are_told_in_lines_that_a_terminal_shows(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for config, project in zip(sorted(root.rglob("config.yaml")), "ab", strict=False):
+        config.write_text(f"{config.read_text('utf-8')}\nlogger: {{project: {project}}}\n")
+    bad = root / "bad\x1b[31m\nx"
+    bad.mkdir()
+    (bad / "run.json").write_text("{", encoding="utf-8")
+    assert main(["report", str(root)]) == 0
+    problem, note = capsys.readouterr().err.splitlines()
+    assert r"bad\x1b[31m\nx" in problem and problem.isprintable()
+    assert note == "ganvas: Runs of 2 projects: a, b."
+
+
 def test_write_page_refuses_in_one_line(tmp_path: Path) -> None:
     os.mkfifo(pipe := tmp_path / "pipe")
     for place in (tmp_path, pipe):
