@@ -174,3 +174,9 @@ def test_a_sweep_from_its_failure_to_its_end(place: Path, monkeypatch: pytest.Mo
     nothing = ganvas("sweep", "resume", str(sweep), "trust=[users_asks]")
     assert nothing.code == 0
     assert finished_trees(sweep) == after
+
+
+def test_batches_are_refused() -> None:
+    """The cells of later ones would be in no manifest while the first one runs."""
+    said = ganvas("train", "-m", *SMALL, "seed=0,1", "hydra.sweeper.max_batch_size=1")
+    assert (said.code, "set hydra.launcher.n_jobs" in said.err) == (2, True)

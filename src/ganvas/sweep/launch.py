@@ -43,13 +43,12 @@ class SweepStopped(BaseException):
         self.code = code
 
 
-def launch(hydra: DictConfig, jobs: Sequence[Sequence[str]], *, first: int) -> list[JobReturn]:
-    """Run the jobs of one batch in the sweep's folder, to the end.
+def launch(hydra: DictConfig, jobs: Sequence[Sequence[str]]) -> list[JobReturn]:
+    """Run the jobs of a sweep in its folder, to the end.
 
     Args:
         hydra: Hydra's own node.
         jobs: overrides of each.
-        first: index of the first one; cells before it are of earlier batches.
 
     Raises:
         SweepStopped: after a signal.
@@ -69,17 +68,14 @@ def launch(hydra: DictConfig, jobs: Sequence[Sequence[str]], *, first: int) -> l
     target = str(node.pop("_target_"))
     launcher = validate(LAUNCHERS[target], cast("dict[str, Any]", node))
     folder.mkdir(parents=True, exist_ok=True)
-    if first:
-        manifest = Manifest.load(folder)
-    else:
-        manifest = Manifest.create(
-            folder,
-            command=command_line(),
-            overrides=[*_axes(hydra.sweeper), *_typed(hydra)],
-            launcher={"_target_": target, **launcher.model_dump()},
-            search=[str(Path(place).absolute()) for place in search],
-            trust=sorted({module for one in planned for module in one.checked.trust}),
-        )
+    manifest = Manifest.create(
+        folder,
+        command=command_line(),
+        overrides=[*_axes(hydra.sweeper), *_typed(hydra)],
+        launcher={"_target_": target, **launcher.model_dump()},
+        search=[str(Path(place).absolute()) for place in search],
+        trust=sorted({module for one in planned for module in one.checked.trust}),
+    )
     (folder / "multirun.yaml").unlink(missing_ok=True)  # Hydra's: it has secrets, ours has not
     code = run_cells(manifest, launcher, planned=planned)
     if code > 1:

@@ -69,6 +69,7 @@ def prepare(overrides: Sequence[str], *, search: Sequence[str | Path] = ()) -> P
     if any(o.startswith("resume=") for o in typed):
         raise ConfigError("resume: goes on with one run; `ganvas sweep resume` with a sweep")
     composed = _first(own, typed, search)
+    _refuse_batches(composed.hydra["sweeper"])
     launching = _launcher(composed.hydra["launcher"])
     planned = _cells(composed.hydra, typed, search)
     check = any(one.checked.settings.check for one in planned)
@@ -104,6 +105,15 @@ def _cells(hydra: dict[str, Any], typed: list[str], search: Sequence[str | Path]
     planned = plan(jobs, search=search)
     PLANNED.update({one.overrides: one for one in planned})
     return planned
+
+
+def _refuse_batches(sweeper: dict[str, Any]) -> None:
+    """Those of later batches would be in no manifest, and lost with their driver."""
+    if sweeper.get("max_batch_size") is not None:
+        raise ConfigError(
+            f"hydra.sweeper.max_batch_size={sweeper['max_batch_size']}: a sweep is one batch, of "
+            "which so many run at once; leave it out, and set hydra.launcher.n_jobs"
+        )
 
 
 def _refuse_ranks() -> None:

@@ -31,5 +31,6 @@ class ProcessLauncher(Launcher):
         """Runs the jobs to their end, whatever becomes of each."""
         from ganvas.sweep.launch import launch
 
+        del initial_job_idx  # there is one batch, see `sweep.prepare`
         assert self.config is not None
-        return launch(self.config.hydra, job_overrides, first=initial_job_idx)
+        return launch(self.config.hydra, job_overrides)
