@@ -18,7 +18,7 @@ from ganvas.report.collect import Curve, RunView, read_runs
 from ganvas.report.curves import MAX_POINTS, MIN_POINTS, figure, fitting, kept_points, thinned
 from ganvas.report.payload import payload, size
 from ganvas.report.pictures import Embedded
-from ganvas.report.rows import plain
+from ganvas.report.rows import plain, secretless
 
 RUNS = 20
 
@@ -275,3 +275,9 @@ def test_mixed_projects_and_secrets_are_told_as_they_should(
     (problem,) = value["problems"]
     assert "is damaged" in problem
     assert "sesame" not in json.dumps(value)
+
+
+def test_a_secret_goes_by_its_key_and_by_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_TOKEN", "sesame-open")
+    found = secretless({"trials": [{"api_key": "abc", "run": "by sesame-open", "number": 3}]})
+    assert found == {"trials": [{"api_key": "***", "run": "by ***", "number": 3}]}
