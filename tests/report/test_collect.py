@@ -135,16 +135,18 @@ def test_cells_without_a_run_are_shown(tmp_path: Path) -> None:
     assert [run.cell for run in read_runs([run.path for run in runs[:1]]).runs] == [0]
 
 
-def test_an_earlier_attempt_of_a_cell_is_a_run_of_that_cell(tmp_path: Path) -> None:
+def test_the_last_run_of_a_cell_counts(tmp_path: Path) -> None:
     first = make_run(tmp_path, status="failed", reason="died")
     second = make_run(tmp_path)
     places = [str(folder.relative_to(tmp_path)) for folder in (first, second)]
     attempts = [{"run": place} for place in places]
     write_sweep(tmp_path, [{"state": "done", "run": places[1], "attempts": attempts}])
     runs = read_runs([tmp_path]).runs
-    assert [(run.cell, run.status) for run in runs] in (
-        [(0, "failed"), (0, "finished")], [(0, "finished"), (0, "failed")]
-    )  # fmt: skip
+    assert [(run.cell, run.status) for run in runs] == [(0, "finished")]
+    assert [(run.cell, run.status) for run in read_runs([first]).runs] == [(0, "failed")]
+    assert len(read_runs([tmp_path, first]).runs) == 2
+    shutil.rmtree(second)  # or never made: its process was killed before
+    assert [run.status for run in read_runs([tmp_path]).runs] == ["failed"]
 
 
 def test_values_of_evaluate_are_there(tmp_path: Path) -> None:

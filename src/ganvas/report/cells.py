@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -34,6 +34,11 @@ class Cell:
     state: str
     reason: str | None
     runs: tuple[Path, ...]
+
+    def superseded(self, folders: Set[Path]) -> tuple[Path, ...]:
+        """Runs that the cell was tried again after; all but the last one that is there."""
+        present = [run for run in self.runs if run in folders]
+        return tuple(present[:-1])
 
     @property
     def status(self) -> ViewStatus:

@@ -49,6 +49,9 @@ def read_runs(
 ) -> Collection:
     """All runs at or under some paths, each once, and the cells of sweeps that have no run yet.
 
+    Of a cell that was tried again in another folder the last run counts; an earlier one is read
+    where its own folder is given.
+
     Args:
         paths: run folders, sweep folders, folders of runs.
         say: gets a line before so many runs are read that it takes a while.
@@ -63,8 +66,11 @@ def read_runs(
     root = _common_root(paths, folders)
     cells = read_sweeps(sweeps, folders, problems)
     index_of = {run: cell.index for many in cells.values() for cell in many for run in cell.runs}
+    given = {_absolute(path) for path in paths}
+    there = set(folders)
+    left = {run for many in cells.values() for cell in many for run in cell.superseded(there)}
     read: list[tuple[RunView, Readings]] = []
-    for folder in folders:
+    for folder in (folder for folder in folders if folder in given or folder not in left):
         try:
             read.append(_read(folder, root=root, cell=index_of.get(folder)))
         except RunError as error:

@@ -60,7 +60,8 @@ def _compared(manifest: Manifest, console: Console) -> dict[str, str]:
             found = print_search(manifest, console)
         else:
             found = {}
-            print_comparison(compare(collection, Asked()), console)
+            if any(run.status == "finished" for run in collection.runs):
+                print_comparison(compare(collection, Asked()), console)
         return {**found, **_reported(manifest, collection)}
     except (GanvasError, OSError) as error:  # the runs themselves are safe
         return {"not compared": str(error).splitlines()[0]}

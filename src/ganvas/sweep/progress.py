@@ -13,7 +13,6 @@ from statistics import fmean
 from ganvas.errors import RunError
 from ganvas.sweep.manifest import Cell, Manifest, State
 from ganvas.sweep.outcome import outcome
-from ganvas.sweep.slurm_driver import refresh
 from ganvas.tracking import holder, read_run_json
 
 _TAIL_BYTES = 16384
@@ -96,7 +95,9 @@ def overview(manifest: Manifest) -> Overview:
     has it.
     """
     driver = holder(manifest.folder)
-    if driver is None:
+    if driver is None and any(cell.attempts and cell.attempts[-1].job for cell in manifest.cells):
+        from ganvas.sweep.slurm_driver import refresh  # it brings torch
+
         refresh(manifest)  # jobs of a cluster go on without a driver
     cells = [_progress(manifest, cell, driven=driver is not None) for cell in manifest.cells]
     running = sum(one.state == "running" for one in cells)

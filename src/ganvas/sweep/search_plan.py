@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganvas.engine.settings import validate
-from ganvas.errors import ConfigError, GanvasError, RunError
+from ganvas.errors import ConfigError, GanvasError, GanvasWarning, RunError
 from ganvas.sweep.cells import Planned, plan
 from ganvas.sweep.search_objective import Objective, objectives
 from ganvas.sweep.search_settings import SearchSettings, Storage
@@ -117,6 +118,13 @@ def plan_search(
     planned = plan(space.corners(), search=dirs)
     _check_secrets(planned)
     wanted = objectives(settings, planned)
+    for name in (one.name for one in wanted if one.name.startswith("test/")):
+        warnings.warn(
+            f"hydra.sweeper.metric={name}: what is chosen by test images is no longer tested by "
+            f"them; search by val/{name.removeprefix('test/')}",
+            GanvasWarning,
+            stacklevel=2,
+        )
     _check_pruning(settings, wanted)
     names = {str(one.checked.settings.name) for one in planned}
     update = {

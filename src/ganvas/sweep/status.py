@@ -81,7 +81,9 @@ def status_view(
         parts.append(Text("Ctrl-C ends this table, not the sweep", style="dim"))
     elif advice and state.driver is None and any(one.state != "done" for one in state.cells):
         how = "its jobs go on; wait for them" if _submitted(state) else "nobody runs it; go on"
-        said = f"{how}: ganvas sweep resume {place}"  # in one line, to be copied
+        failed = all(one.state in ("done", "failed") for one in state.cells)
+        again = " failed=true" if failed else ""
+        said = f"{how}: ganvas sweep resume {place}{again}"  # in one line, to be copied
         parts.append(Text(said, no_wrap=True, overflow="ignore"))
     return Group(*parts)
 

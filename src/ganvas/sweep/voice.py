@@ -51,8 +51,13 @@ class Voice:
         state = "is tried again" if cell.state == "queued" else cell.state
         self._print(
             f"cell {cell.index} {state}{reason} after {cell.seconds:.1f} s  "
-            f"[{counts.get('done', 0)} of {len(self._manifest.cells)} done]: {cell.label}"
+            f"[{counts.get('done', 0)} of {self._whole()} done]: {cell.label}"
         )
+
+    def _whole(self) -> int:
+        """Cells in all; a search makes them one by one."""
+        study = self._manifest.content.get("study") or {}
+        return max(len(self._manifest.cells), study.get("num_trials") or 0)
 
     def _print(self, text: str) -> None:
         with suppress(OSError):  # nobody listens any more; the sweep goes on
