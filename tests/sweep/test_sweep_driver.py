@@ -118,6 +118,7 @@ def test_a_killed_job_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [attempt.exit_code for attempt in manifest.cells[0].attempts] == [-signal.SIGKILL, 0]
 
 
+@pytest.mark.slow  # a second server imports everything again
 def test_a_job_outlives_the_server_of_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its end is told by a pipe then, killed or not, and the next cell has a new server."""
     manifest = pretended(tmp_path / "sweep", "wait", "wait finish", "finish")
