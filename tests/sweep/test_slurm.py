@@ -214,3 +214,14 @@ def test_a_sweep_goes_on_as_it_was_submitted() -> None:
     assert (settings.partition, settings.retries) == ("gpu", 5)
     with pytest.raises(ConfigError, match="n_jobs: this sweep runs on a cluster"):
         SweepSettings(**given | {"n_jobs": 3}).launcher(recorded)
+
+
+def test_a_job_that_its_driver_did_not_live_to_note(tmp_path: Path) -> None:
+    """Its own sign has its id; so it is waited for, and not submitted again."""
+    cell = Cell(0, [], "", "vae", "", attempts=[Attempt(run="vae/run", started=now(), threads=1)])
+    manifest = Manifest(tmp_path, {}, [cell])
+    assert look(manifest, cell, RUNNING).state == "interrupted"  # type: ignore[arg-type]
+    sign_file(tmp_path, 0, 0).parent.mkdir()
+    write_json(sign_file(tmp_path, 0, 0), {"exit_code": None, "job": "7_0"})
+    seen = look(manifest, cell, RUNNING)  # type: ignore[arg-type]
+    assert (seen.state, seen.over, cell.attempts[0].job) == ("running", False, "7_0")

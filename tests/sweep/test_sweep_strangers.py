@@ -14,6 +14,7 @@ from searches import folder_of, planned, run_all, uncomposed
 from ganvas.cli.main import main
 from ganvas.errors import ConfigError, GanvasError, RunError
 from ganvas.report.search import search_of
+from ganvas.sweep import search_launch
 from ganvas.sweep.cells import add_cells, plan, thawed
 from ganvas.sweep.manifest import Manifest
 from ganvas.sweep.resume import add, resume
@@ -197,3 +198,23 @@ def test_a_device_is_no_study(tmp_path: Path) -> None:
     found = search_of(manifest.folder)
     assert found is not None
     assert "FileNotFoundError" in found["reason"]
+
+
+def test_a_search_goes_on_with_modules_that_are_trusted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "from pytorch_lightning import Callback\nclass Mine(Callback): pass\n"
+    (tmp_path / "their_trusted.py").write_text(text)
+    own = "+callbacks.mine={_target_: their_trusted.Mine}"
+    asked = planned("loss.beta=interval(1,2)", *BASE, own, num_trials=1)
+    manifest = folder_of(tmp_path / "sweep", asked)
+    sources: list[Any] = []
+
+    def run_cells(*_: Any, source: Callable[[int], Any], **more: Any) -> int:
+        sources.append(source(1))
+        return len(more["trust"])
+
+    monkeypatch.setattr(search_launch, "run_cells", run_cells)
+    assert resume_search(manifest, settings(), cells=[], trust=("their_trusted",)) == 1
+    assert sources[0].next() is manifest.cells[0]
