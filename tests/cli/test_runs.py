@@ -160,6 +160,7 @@ def test_evaluations_are_appended(vae_copy: Path) -> None:
     last = second["evaluations"][-1]
     assert sorted(last) == [
         "checkpoint",
+        "higher_is_better",
         "name",
         "protocol",
         "provenance",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ganvas.evaluation.measure import Measure
     from ganvas.evaluation.priors import Prior
     from ganvas.models.base import GenerativeModule
+    from ganvas.nn.extractor import Extractor
     from ganvas.types import Finding
 
 
@@ -59,8 +60,7 @@ def evaluate(
     """
     folder = Path(settings.run).expanduser().resolve()
     checked = _checked(folder, settings)
-    prior = build_prior(settings.prior, trust=checked.trust)
-    data = build_data(checked)
+    prior, data = build_prior(settings.prior, trust=checked.trust), build_data(checked)
     measures = build_measures(settings.metrics)
     measures, unfit = _fitting(measures, checked, data, prior=prior, chosen=chosen)
     data.prepare()
@@ -73,12 +73,13 @@ def evaluate(
         model = model.to(pick_device(settings.accelerator)).eval()
         source = own_or_source(prior, model, folder=folder, checkpoint=file, data=lambda: data)
         paths = checked.settings.paths
+        extractor = extractor_for(measures, settings, data, paths=paths, trust=checked.trust)
         subject = Subject(
             model,
             data,
             split=settings.split,
             options=options_of(settings),
-            extractor=extractor_for(measures, settings, data, paths=paths, trust=checked.trust),
+            extractor=extractor,
             cache_dir=paths.cache_dir,
             weights_dir=paths.weights_dir,
             prior=partial(source.codes, seed=settings.seed) if source else None,
@@ -87,10 +88,10 @@ def evaluate(
         )
         findings = _taken(measures, subject, unfit=None if chosen else unfit)
         common = _provenance(checked, checkpoint)
-        sampled = {**common, "prior": prior.name}
-        whence = {name: sampled if m.needs_samples else common for name, m in measures.items()}
-        ways = _directions(measures, subject)
-        results = _results(findings, subject, file.name, provenance=whence, directions=ways)
+        drawn = {**common, "prior": prior.name}
+        whence = {name: drawn if m.needs_samples else common for name, m in measures.items()}
+        higher = _directions(measures, model, extractor)
+        results = _results(findings, subject, file.name, provenance=whence, directions=higher)
         if record is not None:
             record.add_evaluations([result.as_dict() for result in results])
     return results, unfit
@@ -176,10 +177,11 @@ def _fitting(
     return fitting, unfit
 
 
-def _directions(measures: Mapping[str, Measure], subject: Subject) -> dict[str, bool]:
+def _directions(
+    measures: Mapping[str, Measure], model: GenerativeModule, extractor: Extractor | None
+) -> dict[str, bool]:
     """Whether higher is better, by name: of what the model reports, and of the measures."""
-    model: GenerativeModule = subject.model
-    features = None if subject.extractor is None else subject.extractor.name
+    features = None if extractor is None else extractor.name
     found = {name: way for m in measures.values() for name, way in m.directions.items()}
     return {**model.directions(), **{named(name, features): way for name, way in found.items()}}
 
