@@ -91,11 +91,15 @@ def test_fail_fast_interrupts_the_others(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_time_limit_interrupts_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    manifest = pretended(tmp_path / "sweep", "wait", "finish")
+    manifest = pretended(tmp_path / "long", "wait")
     driver, _ = driver_of(manifest, monkeypatch, time_limit=0.2, retries=3)
     assert driver.run() == 1
-    assert told(manifest) == [("interrupted", "time limit of 0.2 s"), ("done", None)]
+    assert told(manifest) == [("interrupted", "time limit of 0.2 s")]
     assert len(manifest.cells[0].attempts) == 1
+    manifest = pretended(tmp_path / "short", "finish")
+    driver, _ = driver_of(manifest, monkeypatch, time_limit=1000)
+    assert driver.run() == 0
+    assert told(manifest) == [("done", None)]
 
 
 def test_a_job_that_hears_no_signal_is_killed_with_its_children(
