@@ -17,7 +17,7 @@ FILES = sorted(SRC.rglob("*.py"))
 # Top to bottom. A file imports from strictly lower layers and from its own sub-package.
 LAYERS = (
     ("cli", "hydra_plugins"),
-    ("sweep",),
+    ("sweep", "proof"),
     ("engine", "report"),
     ("latent",),
     ("evaluation",),

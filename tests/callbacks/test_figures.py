@@ -221,6 +221,7 @@ def test_no_checkpoint_is_written_once_a_loss_is_not_finite(tmp_path: Path) -> N
             callbacks=[figures, saving(tmp_path, every_n_steps=1, keep=2)],
         )
     steps = {p.name: read_checkpoint(p)["ganvas_counters"]["step"] for p in tmp_path.iterdir()}
+    assert steps.pop("previous.ckpt") == 2
     assert steps == {"last.ckpt": 3, "step-00000002.ckpt": 2, "step-00000003.ckpt": 3}
 
 

@@ -72,7 +72,10 @@ def test_the_best_is_the_first_best_by_the_monitor(
     model = scripted(values)
     val = batches(num=1, size=2)
     fit(model, batches(num=3, size=2), epochs=4, callbacks=[callback], val=val)
-    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert {p.name for p in (tmp_path / "new").iterdir()} == {
+        "best.ckpt", "last.ckpt", "previous.ckpt"
+    }  # fmt: skip
+    assert step_of(callback.previous_path) == 9
     assert step_of(callback.last_path) == 12
     assert step_of(callback.best_path) == callback.best_step == 3 * best
     assert callback.best == (values[best - 1] if mode == "min" else -values[best - 1])
@@ -91,7 +94,7 @@ def test_without_a_monitor_there_is_no_best(tmp_path: Path) -> None:
         callbacks=[saving(tmp_path)],
         val=batches(num=1, size=2),
     )
-    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.ckpt", "previous.ckpt"]
 
 
 def test_the_best_value_is_taken_up_on_resuming(tmp_path: Path) -> None:
@@ -127,7 +130,8 @@ def test_so_many_periodic_ones_stay(tmp_path: Path, keep: int, kept: list[int]) 
     fit(vae(), batches(num=9, size=2), callbacks=[callback, saves])
     assert saves.steps == [2, 4, 6, 8, 9]
     names = [f"step-{step:08d}.ckpt" for step in kept]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.ckpt", *names]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.ckpt", "previous.ckpt", *names]
+    assert step_of(tmp_path / "previous.ckpt") == 8
     assert [step_of(tmp_path / name) for name in names] == kept
     assert step_of(tmp_path / "last.ckpt") == 9
 

@@ -221,13 +221,13 @@ def test_a_finished_run_is_not_resumed(vae_copy: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("loss.beta=4", "loss.beta: a resumed run keeps its config; there are: "),
+        ("loss.beta=4", "loss.beta: trained with 1.0, to be resumed with 4\n"),
         (
             "trainer.max_stps=9",
-            "trainer.max_stps: a resumed run keeps its config; did you mean `trainer.max_steps`?; ",
+            "`trainer.max_stps`: no such key in the run's config; did you mean `max_steps`?",
         ),
-        ("seed=1", "seed: a resumed run keeps its config; "),
-        ("model=ae", "model: a resumed run keeps its config; "),
+        ("seed=1", "seed: trained with 0, to be resumed with 1\n"),
+        ("model=ae", "model=ae: a resumed run changes values, not groups; "),
         ("trainer.max_steps=0", "trainer.max_steps: should be greater than or equal to 1, got 0"),
         ("trainer.max_steps=x", "trainer.max_steps: should be a valid integer, got 'x'"),
     ],

@@ -1,4 +1,4 @@
-"""Checkpoints: the last, the best by a monitor, and periodic ones; and a clean end on a signal."""
+"""Checkpoints: the last two, the best by a monitor, periodic ones; and a clean end on a signal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class InterruptedRun(Exception):  # noqa: N818  (an event, not a fault)
 
 
 class Checkpoints(pl.Callback):
-    """Saves `last.ckpt`, `best.ckpt` and `step-<n>.ckpt` in a folder.
+    """Saves `last.ckpt`, `previous.ckpt`, `best.ckpt` and `step-<n>.ckpt` in a folder.
 
     Saved after each validation (after each epoch where there is none), every `every_n_steps`
     batches, at the end, and when a signal came. Only between two optimiser steps: gradients that
@@ -73,6 +73,11 @@ class Checkpoints(pl.Callback):
         return self.folder / "last.ckpt"
 
     @property
+    def previous_path(self) -> Path:
+        """The state before the newest: a run goes on from it where `last.ckpt` is damaged."""
+        return self.folder / "previous.ckpt"
+
+    @property
     def best_path(self) -> Path:
         """The best state by the monitor."""
         return self.folder / "best.ckpt"
@@ -101,7 +106,7 @@ class Checkpoints(pl.Callback):
         if module.step and self.last_path.is_file():
             self._last_step = module.step
             if self.best_step == module.step and trainer.is_global_zero:
-                _link(self.last_path, self.best_path)
+                link(self.last_path, self.best_path)
         buffers = {name for name, _ in pl_module.named_buffers()}
         self._never_finite = buffers & set(_not_finite(pl_module.state_dict()))
 
@@ -161,7 +166,7 @@ class Checkpoints(pl.Callback):
             return
         self.save_last(trainer, pl_module)
         if improved and trainer.is_global_zero:
-            _link(self.last_path, self.best_path)
+            link(self.last_path, self.best_path)
         self._end_on_signal(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -174,7 +179,12 @@ class Checkpoints(pl.Callback):
         module = trainable(pl_module)
         if module.step != self._saved_step:
             self._saved_step, self._due = module.step, False
-            trainer.save_checkpoint(self.last_path)
+            upcoming = self.folder / "next.ckpt"
+            trainer.save_checkpoint(upcoming)
+            if trainer.is_global_zero:
+                if self.last_path.is_file():
+                    link(self.last_path, self.previous_path)
+                upcoming.replace(self.last_path)
             self._last_step = module.step
             if self._periodic:
                 self._keep_periodic(trainer, module.step)
@@ -195,7 +205,7 @@ class Checkpoints(pl.Callback):
     def _keep_periodic(self, trainer: pl.Trainer, step: int) -> None:
         if self.keep == 0 or not trainer.is_global_zero:
             return
-        _link(self.last_path, self.folder / f"step-{step:08d}.ckpt")
+        link(self.last_path, self.folder / f"step-{step:08d}.ckpt")
         for old in sorted(self.folder.glob("step-*.ckpt"))[: -self.keep]:
             old.unlink()
 
@@ -218,7 +228,7 @@ def _not_finite(state: Mapping[str, Any]) -> list[str]:
     return [name for name, good in zip(tensors, flags, strict=True) if not good]
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
     """`target` becomes `source`'s present content, at once, without a second copy if possible."""
     temporary = target.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)

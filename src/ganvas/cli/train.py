@@ -55,7 +55,7 @@ def train(arguments: Sequence[str]) -> int:
     search = [flags.config_dir] if flags.config_dir else []
     if flags.multirun:
         return _sweep(arguments, overrides, search)
-    from ganvas.engine.api import resume_run, resume_target
+    from ganvas.engine.resume import resume_run, resume_target
 
     if resume := resume_target(overrides):
         return report(resume_run(resume, overrides), full_error=_wants_traceback(arguments))

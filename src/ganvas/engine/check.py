@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ganvas.engine.build import Checked
     from ganvas.models.base import GenerativeModule
 
-SESSION_KEYS = ("resume", "check", "full_error", "trust")
+SESSION_KEYS = ("resume", "resume_with_changes", "check", "full_error", "trust")
 """Of one invocation, not of the run: never recorded."""
 
 

@@ -1,25 +1,46 @@
-"""Checkpoint files: written whole or not at all, read without running any code."""
+"""Checkpoint files: written whole or not at all, read without running any code.
+
+Each carries hashes of its content, so that damage shows wherever the file has been copied to.
+"""
 
 from __future__ import annotations
 
 import os
 import pickle
+import warnings
 import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import torch
 from lightning_fabric.plugins import CheckpointIO
 
-from ganvas.errors import CheckpointError
-from ganvas.tracking.files import read_run_json
+from ganvas.callbacks.checkpoints import link
+from ganvas.engine.content_hash import content_hash
+from ganvas.errors import CheckpointError, GanvasWarning
+from ganvas.tracking.files import read_run_json, sync_folder
 
 if TYPE_CHECKING:
     from ganvas.models.base import GenerativeModule
 
 
+HASHES = "ganvas_hashes"
+"""Of a checkpoint: `weights`, of its `state_dict`, and `rest`, of all else."""
+IDENTITY = "ganvas_identity"
+"""Of a checkpoint: of what run it is (`engine.resume.identity`)."""
+
+
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes to a sibling, syncs it, renames it; reads with `weights_only=True`."""
+    """Writes to a sibling, syncs it, renames it; reads with `weights_only=True`.
+
+    Args:
+        identity: put into each checkpoint.
+    """
+
+    def __init__(self, identity: Mapping[str, Any] | None = None) -> None:
+        self.identity = dict(identity or {})
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
@@ -33,12 +54,15 @@ class AtomicCheckpointIO(CheckpointIO):
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(target.name + ".tmp")
+        whole = {**checkpoint, IDENTITY: self.identity}
+        whole[HASHES] = _hashes(whole)
         try:
             with temporary.open("wb") as file:
-                _write(checkpoint, file)
+                _write(whole, file)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
+            sync_folder(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -52,6 +76,11 @@ class AtomicCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete the file."""
         Path(path).unlink(missing_ok=True)
+
+
+def _hashes(checkpoint: Mapping[str, Any]) -> dict[str, str]:
+    rest = {k: v for k, v in checkpoint.items() if k not in ("state_dict", HASHES)}
+    return {"weights": content_hash(checkpoint["state_dict"]), "rest": content_hash(rest)}
 
 
 def _write(checkpoint: dict[str, Any], file: IO[bytes]) -> None:
@@ -85,7 +114,55 @@ def read_checkpoint(path: Path, *, map_location: Any = "cpu") -> dict[str, Any]:
         raise CheckpointError(_damaged(path)) from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path} is no checkpoint of ganvas: it has no state_dict")
+    if HASHES in checkpoint and checkpoint[HASHES] != _hashes(checkpoint):
+        raise CheckpointError(_damaged(path))
     return checkpoint
+
+
+def weights_hashes(run: Path) -> dict[str, dict[str, Any]]:
+    """Step and hash of the weights in `last.ckpt` and `best.ckpt`, as the files tell them."""
+    found = {}
+    for name in ("last", "best"):
+        file = run / "checkpoints" / f"{name}.ckpt"
+        if file.is_file():
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+            step = content["ganvas_counters"]["step"]
+            found[name] = {"step": step, "sha256": content[HASHES]["weights"]}
+    return found
+
+
+def newest_checkpoint(run: Path) -> Path:
+    """`last.ckpt`; where it is damaged, the newest of the others that is not, with a warning.
+
+    Raises:
+        CheckpointError: if there is none, or none can be read.
+    """
+    last = run / "checkpoints" / "last.ckpt"
+    try:
+        read_checkpoint(checkpoint_path(run, "last"))
+    except CheckpointError:
+        steps: dict[Path, int] = {}
+        for file in (run / "checkpoints").glob("*.ckpt"):
+            with suppress(CheckpointError):
+                steps[file] = read_checkpoint(file)["ganvas_counters"]["step"]
+        if not steps:
+            raise
+        newest = max(steps, key=lambda file: steps[file])
+        fault = "damaged" if last.is_file() else "missing"
+        text = f"{last} is {fault}; the run goes on from {newest.name}, of step {steps[newest]}"
+        warnings.warn(text, GanvasWarning, stacklevel=2)
+        return newest
+    return last
+
+
+def make_last(run: Path, checkpoint: Path) -> Path:
+    """`last.ckpt`, now with the content of `checkpoint`; a damaged one stays as `….damaged`."""
+    last = run / "checkpoints" / "last.ckpt"
+    if checkpoint != last and checkpoint.parent == last.parent:
+        if last.is_file():
+            link(last, last.with_name("last.ckpt.damaged"))
+        link(checkpoint, last)
+    return last
 
 
 def _damaged(path: Path) -> str:
@@ -134,7 +211,8 @@ def checkpoint_path(run: Path, which: str) -> Path:
         CheckpointError: if there is none.
     """
     folder = run / "checkpoints"
-    named = {"best": [folder / "best.ckpt", folder / "last.ckpt"], "last": [folder / "last.ckpt"]}
+    last = folder / "last.ckpt"
+    named = {"best": [folder / "best.ckpt", last], "last": [last]}
     candidates = named.get(which, [Path(which).expanduser()])
     for candidate in candidates:
         if candidate.is_file():

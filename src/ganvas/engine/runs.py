@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ganvas.models.base import GenerativeModule
 
 
+CONFIG_FILE = "config.yaml"
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """A run's frozen config.
 
@@ -38,7 +41,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         RunError: if there is no run, or its config can't be read.
     """
     read_run_json(folder)
-    file = folder / "config.yaml"
+    file = folder / CONFIG_FILE
     try:
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -13,6 +13,7 @@ from ganvas.callbacks.progress import ProgressLine
 from ganvas.engine.build import build_model
 from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
 from ganvas.engine.measures import build_evaluations
+from ganvas.engine.resume import identity
 from ganvas.engine.trainer import make_callbacks, make_trainer, on_gpu, total_steps
 from ganvas.nn.frozen import Frozen
 
@@ -68,7 +69,11 @@ class Session:
             callbacks.insert(-1, ProgressLine(self.figures, total=steps, console=console))
         self.callbacks = callbacks
         self.trainer = make_trainer(
-            checked, self.model, callbacks=callbacks, validates=data.counts["val"] > 0
+            checked,
+            self.model,
+            callbacks=callbacks,
+            validates=data.counts["val"] > 0,
+            identity=identity(checked, data),
         )
 
     def loader(self, split: Any) -> Any:

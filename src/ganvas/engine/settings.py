@@ -107,6 +107,7 @@ class TrainSettings(Section):
     notes: str | None = None
     test: bool = True
     resume: str | None = None
+    resume_with_changes: bool = False
     init_from: str | None = None
     checkpoint: str = "best"
     check: bool = False

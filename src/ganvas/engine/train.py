@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from ganvas.callbacks.checkpoints import InterruptedRun
 from ganvas.engine.build import Checked, build_data, build_logger, model_class
 from ganvas.engine.check import check_build, check_device
-from ganvas.engine.checkpoint_files import checkpoint_path, read_checkpoint
+from ganvas.engine.checkpoint_files import (
+    make_last,
+    newest_checkpoint,
+    read_checkpoint,
+    weights_hashes,
+)
 from ganvas.engine.measures import build_evaluations, directions
 from ganvas.engine.needs import check_needs
 from ganvas.engine.ranks import (
@@ -24,6 +29,7 @@ from ganvas.engine.ranks import (
     launched_externally,
     other_ranks,
 )
+from ganvas.engine.resume import check_unchanged, rewind
 from ganvas.engine.session import Session
 from ganvas.engine.signals import signal_inbox
 from ganvas.engine.summary import peak_memory, print_summary
@@ -64,6 +70,7 @@ def train_checked(
     runs_dir: Path | None = None,
     folder: Path | None = None,
     resume: Path | None = None,
+    changes_meant: bool = False,
 ) -> Outcome:
     """Train, record and test one run.
 
@@ -73,6 +80,7 @@ def train_checked(
         runs_dir: where the run's folder is made; None for `paths.runs_dir`.
         folder: the new run's own, chosen by `tracking.run_folder`; None to choose one.
         resume: folder of the run to go on with; None for a new one.
+        changes_meant: whether a resumed run may differ in config or images from what it was.
 
     Raises:
         GanvasError: if refused before any work; nothing is left on disk then.
@@ -88,29 +96,22 @@ def train_checked(
     data.prepare(world)
     check_needs(checked, model, data)
     build_evaluations(checked, data)  # weights of features are there before there is a run
-    checkpoint = checkpoint_path(resume, "last") if resume is not None else None
+    checkpoint = newest_checkpoint(resume) if resume is not None else None
+    changes: list[str] = []
+    if checkpoint is not None:
+        state = read_checkpoint(checkpoint)
+        changes = check_unchanged(state, checked, data, meant=changes_meant)
     place = runs_dir or Path(checked.settings.paths.runs_dir)
     if global_rank() > 0 and launched_externally():
         return _along(checked, data, folder=resume or folder or place, checkpoint=checkpoint)
     prepare_process(checked)
     record = RunRecord.open(resume) if resume else _create(checked, data, overrides, place, folder)
     if resume is not None and checkpoint is not None:
-        _rewind(record, read_checkpoint(checkpoint), overrides)
+        checkpoint = make_last(resume, checkpoint)
+        rewind(record, state, checked, overrides=overrides, changes=changes)
     steps = total_steps(checked, data.steps_per_epoch() or 1)
     record.set(total_steps=steps, **({"skipped_images": data.skipped} if data.skipped else {}))
     return _recorded(checked, data, record, world=world, checkpoint=checkpoint)
-
-
-def _rewind(record: RunRecord, checkpoint: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Drop what was written after the checkpoint; its own buffer writes the rest of its window.
-
-    What the resumption changes (a larger budget) is kept in `run.json`, under `resumed`.
-    """
-    step = checkpoint["ganvas_counters"]["step"]
-    buffered = checkpoint["callbacks"]["Figures"]["steps"]
-    record.truncate(step, traced=buffered[0] - 1 if buffered else step)
-    before = record.content.get("resumed") or []
-    record.set(resumed=[*before, {"from_step": step, "overrides": list(overrides)}])
 
 
 def _along(checked: Checked, data: ImageData, *, folder: Path, checkpoint: Path | None) -> Outcome:
@@ -211,7 +212,7 @@ def _recorded(
         marker.unlink(missing_ok=True)
         spent = {"seconds": time.monotonic() - began, "peak_memory_mib": peak_memory()}
         with suppress(OSError):  # a full disk: then `finish` says so
-            record.set(usage=spent)
+            record.set(usage=spent, weights=weights_hashes(record.path))
         _finish(hub, outcome)
     _summarise(checked, data, record.path, console=console)
     return outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -108,11 +108,14 @@ def make_trainer(
     *,
     callbacks: Sequence[pl.Callback],
     validates: bool,
+    identity: Mapping[str, Any] | None = None,
 ) -> pl.Trainer:
-    """A trainer without Lightning's own logging, checkpoints and bar: ours take their place."""
+    """A trainer without Lightning's own logging, checkpoints and bar: ours take their place.
+
+    `identity` goes into each checkpoint.
+    """
     settings = checked.settings.trainer
     gpu = on_gpu(settings)
-    deterministic = settings.deterministic
     every_batches = settings.val_check_interval
     automatic = model.automatic_optimization
     trainer = pl.Trainer(
@@ -124,7 +127,7 @@ def make_trainer(
         precision="32-true" if settings.precision == "32" else settings.precision,
         max_epochs=-1 if settings.max_epochs is None else settings.max_epochs,
         max_steps=-1,
-        deterministic=not gpu if deterministic is None else deterministic,
+        deterministic=not gpu if settings.deterministic is None else settings.deterministic,
         accumulate_grad_batches=settings.accumulate_grad_batches if automatic else 1,
         check_val_every_n_epoch=None if every_batches else settings.check_val_every_n_epoch,
         val_check_interval=every_batches,
@@ -138,7 +141,7 @@ def make_trainer(
         inference_mode=False,
         profiler=NoProfiler(),
         callbacks=list(callbacks),
-        plugins=[AtomicCheckpointIO(), _environment()],
+        plugins=[AtomicCheckpointIO(identity), _environment()],
     )
     # Lightning would put its own SIGTERM handler over ours, which raises at its own moment.
     trainer._signal_connector.register_signal_handlers = _no_handlers  # type: ignore[method-assign]

@@ -20,7 +20,7 @@ import torch
 from wandb.sdk.data_types._private import MEDIA_TMP
 
 from ganvas.engine.check import check_plain
-from ganvas.engine.checkpoint_files import checkpoint_path, read_checkpoint
+from ganvas.engine.checkpoint_files import newest_checkpoint
 from ganvas.engine.notices import plain_notices
 from ganvas.engine.train import EXIT_FAILED, EXIT_REFUSED, Outcome, train_checked
 from ganvas.errors import GanvasError
@@ -61,7 +61,7 @@ def resumable(folder: Path) -> bool:
     """Whether a run can be gone on with: it has a record and a checkpoint that can be read."""
     try:
         read_run_json(folder)
-        read_checkpoint(checkpoint_path(folder, "last"))
+        newest_checkpoint(folder)
     except GanvasError:
         return False
     return True

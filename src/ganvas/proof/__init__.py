@@ -1,0 +1,1 @@
+"""Runs that are proved: exported, run again, and compared with what was recorded."""
