@@ -12,7 +12,7 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types format wheel benchmark clean
+.PHONY: help demo test test-all lint types format wheel benchmark faults clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -47,6 +47,9 @@ benchmark: $(VENV)/.installed  ## training speed against a bare PyTorch loop; ev
 	@$(BIN)/python benchmarks/evaluation.py
 	@$(BIN)/python benchmarks/sweep.py
 	@$(BIN)/python benchmarks/report.py
+
+faults: $(VENV)/.installed  ## kill runs, fill disks, …: writes the table of docs/reliability.md (30 minutes)
+	@$(BIN)/python experiments/faults/run.py
 
 clean:  ## remove the environment, caches and built files (runs/ stays)
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

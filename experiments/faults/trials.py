@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-
-RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -29,11 +26,8 @@ class Trial:
 
 
 FaultClass = Callable[[Path, Random], Iterable[Trial]]
-"""Tries one class of faults, in an empty folder of its own, at moments drawn from a generator."""
+"""Tries one class of faults, in an empty folder of its own, at moments drawn from a generator.
 
-
-def write(name: str, trials: Iterable[Trial]) -> None:
-    """`results/NAME.json`."""
-    RESULTS.mkdir(exist_ok=True)
-    content = [asdict(trial) for trial in trials]
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+It yields each trial as it is done (what is yielded is on disk at once, and `--trials N` takes the
+first N), removes what a good trial has left in the folder, and leaves what a lost one has.
+"""
