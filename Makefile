@@ -47,6 +47,7 @@ benchmark: $(VENV)/.installed  ## training speed against a bare PyTorch loop; ev
 	@$(BIN)/python benchmarks/evaluation.py
 	@$(BIN)/python benchmarks/sweep.py
 	@$(BIN)/python benchmarks/report.py
+	@$(BIN)/python benchmarks/proof.py
 
 faults: $(VENV)/.installed  ## kill runs, fill disks, …: writes the table of docs/reliability.md (30 minutes)
 	@$(BIN)/python experiments/faults/run.py
