@@ -13,6 +13,9 @@ import yaml
 from engine_helpers import ganvas, only_run, train
 from PIL import Image
 
+import ganvas as library
+from ganvas.errors import GanvasWarning
+
 SMALL = ("network.encoder.hidden=[8]", "network.decoder.hidden=[8]", "dataset.max_train=64")
 MEANT = "resume_with_changes=true"
 
@@ -86,6 +89,20 @@ def test_a_larger_budget_is_no_other_run(run: Path) -> None:
     assert record["resumed"][0]["changes"] == []
     assert record["config_hash"] != before  # a config that trains for four steps
     assert yaml.safe_load((run / "config.yaml").read_text())["trainer"]["max_steps"] == 4
+
+
+def test_a_run_goes_on_with_the_threads_that_it_began_with(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread and two add up in another order, so their last bits differ."""
+    record = record_of(run)
+    record["hardware"] |= {"torch_threads": 3, "cpu_capability": "AVX9"}
+    (run / "run.json").write_text(json.dumps(record))
+    used: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    with pytest.warns(GanvasWarning, match=r"other conditions \(cpu_capability AVX9, now \w+\)"):
+        library.train([f"resume={run}", "trainer.max_steps=4"])
+    assert used == [3]
 
 
 def test_other_images(tmp_path: Path, place: Path) -> None:

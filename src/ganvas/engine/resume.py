@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from ganvas.engine.check import check_build, check_plain
 from ganvas.engine.checkpoint_files import IDENTITY, check_fit, newest_checkpoint, read_checkpoint
 from ganvas.engine.compose import suggest
 from ganvas.engine.runs import CONFIG_FILE, read_config
-from ganvas.errors import ConfigError, RunError
+from ganvas.errors import ConfigError, GanvasWarning, RunError
 from ganvas.tracking.files import read_run_json, write_yaml
+from ganvas.tracking.provenance import hardware, package_versions
 from ganvas.tracking.redact import config_hash, deciding, redact
 
 if TYPE_CHECKING:
@@ -134,6 +138,28 @@ def check_unchanged(
             "if that is meant, or begin a new run with init_from="
         )
     return found
+
+
+def keep_conditions(record: RunRecord, checked: Checked) -> None:
+    """As many threads as the run began with, which decide the last bits; what else differs is said.
+
+    A number of threads that the config states stands.
+    """
+    began = record.content.get("hardware") or {}
+    if checked.settings.trainer.num_threads is None and began.get("torch_threads"):
+        torch.set_num_threads(began["torch_threads"])
+    now = hardware()
+    pairs = {key: (began.get(key), now[key]) for key in ("cpu_capability", "devices")}
+    packages = record.content.get("packages") or {}
+    pairs["torch"] = packages.get("torch"), package_versions()["torch"]
+    differing = [f"{key} {a}, now {b}" for key, (a, b) in pairs.items() if began and a != b]
+    if differing:
+        text = "; ".join(differing)
+        warnings.warn(
+            f"the run began under other conditions ({text}); it goes on, but not to the same bits",
+            GanvasWarning,
+            stacklevel=2,
+        )
 
 
 def rewind(

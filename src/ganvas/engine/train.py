@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -15,10 +15,13 @@ from ganvas.callbacks.checkpoints import InterruptedRun
 from ganvas.engine.build import Checked, build_data, build_logger, model_class
 from ganvas.engine.check import check_build, check_device
 from ganvas.engine.checkpoint_files import (
+    checkpoint_path,
+    frozen_hash,
     make_last,
     newest_checkpoint,
     read_checkpoint,
     weights_hashes,
+    weights_of,
 )
 from ganvas.engine.measures import build_evaluations, directions
 from ganvas.engine.needs import check_needs
@@ -28,16 +31,24 @@ from ganvas.engine.ranks import (
     join_srun,
     launched_externally,
     other_ranks,
+    threads_of_rank,
 )
-from ganvas.engine.resume import check_unchanged, rewind
+from ganvas.engine.resume import check_unchanged, keep_conditions, rewind
 from ganvas.engine.session import Session
 from ganvas.engine.signals import signal_inbox
 from ganvas.engine.summary import peak_memory, print_summary
-from ganvas.engine.trainer import prepare_process, quiet_lightning, total_steps
+from ganvas.engine.trainer import (
+    deterministic_mode,
+    prepare_process,
+    quiet_lightning,
+    total_steps,
+)
 from ganvas.errors import ConfigError, GanvasError
 from ganvas.protocols import Decodes, Samples
 from ganvas.tracking.hub import Hub
+from ganvas.tracking.provenance import determinism
 from ganvas.tracking.record import RunRecord, Status
+from ganvas.tracking.sources import code_state
 from ganvas.types import POINT_SHAPE
 
 if TYPE_CHECKING:
@@ -71,6 +82,7 @@ def train_checked(
     folder: Path | None = None,
     resume: Path | None = None,
     changes_meant: bool = False,
+    reproduces: Path | None = None,
 ) -> Outcome:
     """Train, record and test one run.
 
@@ -81,6 +93,7 @@ def train_checked(
         folder: the new run's own, chosen by `tracking.run_folder`; None to choose one.
         resume: folder of the run to go on with; None for a new one.
         changes_meant: whether a resumed run may differ in config or images from what it was.
+        reproduces: folder of the run that this one repeats, for the record; no summary then.
 
     Raises:
         GanvasError: if refused before any work; nothing is left on disk then.
@@ -108,10 +121,17 @@ def train_checked(
     record = RunRecord.open(resume) if resume else _create(checked, data, overrides, place, folder)
     if resume is not None and checkpoint is not None:
         checkpoint = make_last(resume, checkpoint)
+        keep_conditions(record, checked)
         rewind(record, state, checked, overrides=overrides, changes=changes)
     steps = total_steps(checked, data.steps_per_epoch() or 1)
-    record.set(total_steps=steps, **({"skipped_images": data.skipped} if data.skipped else {}))
-    return _recorded(checked, data, record, world=world, checkpoint=checkpoint)
+    told: dict[str, Any] = {"skipped_images": data.skipped} if data.skipped else {}
+    if reproduces is not None:
+        told["reproduction_of"] = str(reproduces)
+    record.set(total_steps=steps, **told)
+    outcome = _recorded(checked, data, record, world=world, checkpoint=checkpoint)
+    if reproduces is None:
+        _summarise(checked, data, record.path)
+    return outcome
 
 
 def _along(checked: Checked, data: ImageData, *, folder: Path, checkpoint: Path | None) -> Outcome:
@@ -174,8 +194,32 @@ def _create(
         raise ConfigError(
             f"paths.runs_dir={place}: no run can be written there ({reason}); choose another"
         ) from error
-    record.set(choices=checked.choices)
+    record.set(choices=checked.choices, **_conditions(checked, record.path))
     return record
+
+
+def _conditions(checked: Checked, folder: Path) -> dict[str, Any]:
+    """What a run that is to be reproduced must find again, besides config, data and machine."""
+    settings = checked.settings.trainer
+    threads = threads_of_rank(checked, settings.devices * settings.num_nodes)
+    return {
+        "code": code_state(folder, modules=checked.trust),
+        "determinism": determinism(deterministic_mode(settings), threads=threads),
+        "parent_weights": parent_weights(checked),
+    }
+
+
+def parent_weights(checked: Checked) -> dict[str, Any] | None:
+    """File, step and hash of the weights that `init_from` begins with.
+
+    Raises:
+        CheckpointError: if they are missing or damaged.
+    """
+    if checked.settings.init_from is None:
+        return None
+    parent = Path(checked.settings.init_from).expanduser()
+    file = checkpoint_path(parent, checked.settings.checkpoint)
+    return {"file": str(file.absolute()), **weights_of(file)}
 
 
 def _recorded(
@@ -203,6 +247,8 @@ def _recorded(
             session = Session(
                 checked, data, folder=record.path, hub=hub, inbox=inbox, console=console
             )
+            if features := frozen_hash(session.model):
+                record.set(features=features)
             session.fit(checkpoint=checkpoint)
             session.test()
         outcome = Outcome(record.path, EXIT_OK, session.stop_reason())
@@ -214,14 +260,13 @@ def _recorded(
         with suppress(OSError):  # a full disk: then `finish` says so
             record.set(usage=spent, weights=weights_hashes(record.path))
         _finish(hub, outcome)
-    _summarise(checked, data, record.path, console=console)
     return outcome
 
 
-def _summarise(checked: Checked, data: ImageData, folder: Path, *, console: Console) -> None:
+def _summarise(checked: Checked, data: ImageData, folder: Path) -> None:
     kind = model_class(checked)
     draws = issubclass(kind, Decodes) and tuple(data.image_shape) != POINT_SHAPE
-    print_summary(folder, console=console, samples=issubclass(kind, Samples), draws=draws)
+    print_summary(folder, console=Console(), samples=issubclass(kind, Samples), draws=draws)
 
 
 def _failure(record: RunRecord, error: BaseException) -> Outcome:
