@@ -19,7 +19,9 @@ from lightning_fabric.plugins import CheckpointIO
 
 from ganvas.callbacks.checkpoints import link
 from ganvas.engine.content_hash import content_hash
+from ganvas.engine.weights_files import SUFFIX, read_weights
 from ganvas.errors import CheckpointError, GanvasWarning
+from ganvas.nn.frozen import Frozen
 from ganvas.tracking.files import read_run_json, sync_folder
 
 if TYPE_CHECKING:
@@ -94,13 +96,15 @@ def _write(checkpoint: dict[str, Any], file: IO[bytes]) -> None:
 
 
 def read_checkpoint(path: Path, *, map_location: Any = "cpu") -> dict[str, Any]:
-    """A checkpoint's plain containers and tensors.
+    """A checkpoint's plain containers and tensors; of an exported one, weights and counters.
 
     Raises:
         CheckpointError: if the file is missing, damaged, holds code, or is no ganvas checkpoint.
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; give best, last or the path of a file")
+    if path.suffix == SUFFIX:
+        return read_weights(path)
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
@@ -125,10 +129,22 @@ def weights_hashes(run: Path) -> dict[str, dict[str, Any]]:
     for name in ("last", "best"):
         file = run / "checkpoints" / f"{name}.ckpt"
         if file.is_file():
-            content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-            step = content["ganvas_counters"]["step"]
-            found[name] = {"step": step, "sha256": content[HASHES]["weights"]}
+            found[name] = weights_of(file)
     return found
+
+
+def weights_of(file: Path) -> dict[str, Any]:
+    """Step and hash of the weights in a checkpoint, as the file tells them."""
+    content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    stored = content.get(HASHES)  # none in a file of an earlier version
+    weights = stored["weights"] if stored else content_hash(content["state_dict"])
+    return {"step": content["ganvas_counters"]["step"], "sha256": weights}
+
+
+def frozen_hash(model: GenerativeModule) -> str | None:
+    """Hash of the networks of features inside a model, which are never trained; None of none."""
+    parts = {n: m.state_dict() for n, m in model.named_modules() if isinstance(m, Frozen)}
+    return content_hash(parts) if parts else None
 
 
 def newest_checkpoint(run: Path) -> Path:
@@ -138,8 +154,14 @@ def newest_checkpoint(run: Path) -> Path:
         CheckpointError: if there is none, or none can be read.
     """
     last = run / "checkpoints" / "last.ckpt"
+    found = checkpoint_path(run, "last")
+    if found.suffix == SUFFIX:
+        raise CheckpointError(
+            f"{found} holds weights alone, as exported, and no state of training to go on from; "
+            "begin a new run with init_from="
+        )
     try:
-        read_checkpoint(checkpoint_path(run, "last"))
+        read_checkpoint(found)
     except CheckpointError:
         steps: dict[Path, int] = {}
         for file in (run / "checkpoints").glob("*.ckpt"):
@@ -211,14 +233,15 @@ def checkpoint_path(run: Path, which: str) -> Path:
         CheckpointError: if there is none.
     """
     folder = run / "checkpoints"
-    last = folder / "last.ckpt"
-    named = {"best": [folder / "best.ckpt", last], "last": [last]}
+    last = [folder / "last.ckpt", folder / f"last{SUFFIX}"]
+    named = {"best": [folder / "best.ckpt", folder / f"best{SUFFIX}", *last], "last": last}
     candidates = named.get(which, [Path(which).expanduser()])
     for candidate in candidates:
         if candidate.is_file():
             return candidate
     read_run_json(run)  # where there is no run, that is the news
+    there = sorted(p.name for end in ("ckpt", SUFFIX[1:]) for p in folder.glob(f"*.{end}"))
     raise CheckpointError(
-        f"checkpoint={which}: no file {candidates[-1]}; the run wrote "
-        f"{', '.join(sorted(p.name for p in folder.glob('*.ckpt'))) or 'no checkpoint'}"
+        f"checkpoint={which}: no file {candidates[0] if which in named else candidates[-1]}; the "
+        f"run wrote {', '.join(there) or 'no checkpoint'}"
     )

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganvas.errors import ConfigError, GanvasError, GanvasWarning
+from ganvas.errors import ConfigError, GanvasError, GanvasWarning, InterruptedRun
 
 if TYPE_CHECKING:
     from ganvas.engine.build import Checked
@@ -136,14 +136,22 @@ def other_ranks(
                     rank.stdin.close()
 
 
+def threads_of_rank(checked: Checked, num_ranks: int) -> int:
+    """CPU threads of each rank: its share of this process', where it starts them."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if num_ranks == 1 or launched_externally():
+        return threads
+    return checked.settings.trainer.num_threads or max(1, threads // num_ranks)
+
+
 @contextmanager
 def _as_rank_0(checked: Checked, num_ranks: int) -> Iterator[None]:
     """What ranks read of their environment, and this process' share of its threads."""
     import torch
 
-    threads = torch.get_num_threads()
-    given = checked.settings.trainer.num_threads
-    share = given or max(1, threads // num_ranks)
+    threads, share = torch.get_num_threads(), threads_of_rank(checked, num_ranks)
     shared = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
@@ -208,7 +216,6 @@ def _end_with_parent() -> None:
 
 def main() -> int:
     """A rank other than 0: the run's frozen config, no record, no output."""
-    from ganvas.callbacks.checkpoints import InterruptedRun
     from ganvas.engine.runs import read_checked
     from ganvas.engine.train import train_rank
 

@@ -194,16 +194,16 @@ def _create(
         raise ConfigError(
             f"paths.runs_dir={place}: no run can be written there ({reason}); choose another"
         ) from error
-    record.set(choices=checked.choices, **_conditions(checked, record.path))
+    record.set(choices=checked.choices, **_conditions(checked, record))
     return record
 
 
-def _conditions(checked: Checked, folder: Path) -> dict[str, Any]:
+def _conditions(checked: Checked, record: RunRecord) -> dict[str, Any]:
     """What a run that is to be reproduced must find again, besides config, data and machine."""
     settings = checked.settings.trainer
     threads = threads_of_rank(checked, settings.devices * settings.num_nodes)
     return {
-        "code": code_state(folder, modules=checked.trust),
+        "code": code_state(record.path, modules=checked.trust, git=record.content["git"]),
         "determinism": determinism(deterministic_mode(settings), threads=threads),
         "parent_weights": parent_weights(checked),
     }

@@ -82,6 +82,11 @@ def on_gpu(settings: TrainerSettings) -> bool:
     )
 
 
+def deterministic_mode(settings: TrainerSettings) -> bool | Literal["warn"]:
+    """Whether algorithms must be deterministic; by default on the CPU, and not on a GPU."""
+    return not on_gpu(settings) if settings.deterministic is None else settings.deterministic
+
+
 def prepare_process(checked: Checked) -> None:
     """Seeds, threads and determinism of this process, before anything is built."""
     import random
@@ -127,7 +132,7 @@ def make_trainer(
         precision="32-true" if settings.precision == "32" else settings.precision,
         max_epochs=-1 if settings.max_epochs is None else settings.max_epochs,
         max_steps=-1,
-        deterministic=not gpu if settings.deterministic is None else settings.deterministic,
+        deterministic=deterministic_mode(settings),
         accumulate_grad_batches=settings.accumulate_grad_batches if automatic else 1,
         check_val_every_n_epoch=None if every_batches else settings.check_val_every_n_epoch,
         val_check_interval=every_batches,

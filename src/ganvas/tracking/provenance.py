@@ -29,12 +29,15 @@ _MAX_DIFF_BYTES = 1_000_000
 _GIT_TIMEOUT_S = 10
 
 
-def git_state(run_dir: Path, *, cwd: Path | None = None) -> dict[str, Any] | None:
+def git_state(
+    run_dir: Path, *, cwd: Path | None = None, diff_file: str = DIFF_FILE
+) -> dict[str, Any] | None:
     """Commit of the working folder; saves uncommitted changes as `git.diff` in the run folder.
 
     Args:
-        run_dir: gets `git.diff` where tracked files changed and the diff has at most 1 MB.
+        run_dir: gets the diff where tracked files changed and it has at most 1 MB.
         cwd: the working folder, by default this process's.
+        diff_file: the diff's name.
 
     Returns:
         `sha`, `dirty` (tracked files changed, or untracked ones there), `untracked` (their
@@ -52,17 +55,17 @@ def git_state(run_dir: Path, *, cwd: Path | None = None) -> dict[str, Any] | Non
         return None
     untracked = sum(line.startswith("? ") for line in entries)
     changed = any(line[:2] in {"1 ", "2 ", "u "} for line in entries)
-    diff = _save_diff(run_dir, cwd=where) if changed else None
+    diff = _save_diff(run_dir / diff_file, cwd=where) if changed else None
     return {"sha": sha, "dirty": changed or untracked > 0, "untracked": untracked, "diff": diff}
 
 
-def _save_diff(run_dir: Path, *, cwd: Path) -> str | None:
+def _save_diff(file: Path, *, cwd: Path) -> str | None:
     diff = _git(["diff", "HEAD", "--no-color", "--no-ext-diff"], cwd=cwd)
     if not diff or len(diff) > _MAX_DIFF_BYTES:
         return None
     text = redact_text(diff.decode(errors="surrogateescape"))
-    write_atomic(run_dir / DIFF_FILE, text.encode(errors="surrogateescape"))
-    return DIFF_FILE
+    write_atomic(file, text.encode(errors="surrogateescape"))
+    return file.name
 
 
 def _git(arguments: list[str], *, cwd: Path) -> bytes | None:
@@ -108,6 +111,25 @@ def hardware() -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
         "memory_bytes": _memory_bytes(),
         "devices": _devices(),
+    }
+
+
+def determinism(mode: bool | str, *, threads: int) -> dict[str, Any]:
+    """What decides whether the same run gives the same bits.
+
+    Args:
+        mode: deterministic algorithms alone (True), with a warning where there are none ("warn"),
+            or any (False).
+        threads: of each rank.
+    """
+    import torch
+
+    return {
+        "deterministic": mode,
+        "threads": threads,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
     }
 
 
