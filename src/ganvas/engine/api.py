@@ -77,7 +77,7 @@ def evaluate(
     from ganvas.engine.evaluate import evaluate, names_measures
     from ganvas.engine.settings import EvaluateSettings
 
-    path = str(run if isinstance(run, str | Path) else run.path)
+    path = str(run if isinstance(run, str | Path) else run.place.shown)
     typed = [str(o) for o in overrides]
     search = [] if config_dir is None else ["--config-dir", str(config_dir)]
     settings = command_settings(EvaluateSettings, "evaluate", path, [*search, *typed])

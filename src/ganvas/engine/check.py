@@ -114,6 +114,7 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
     """
     import torch
 
+    from ganvas.engine.archive import find_run
     from ganvas.engine.build import (
         build_callbacks,
         build_data,
@@ -142,9 +143,8 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
         parts = {**model.training_parts(batch), **model.reconstruction_parts(batch)}
         evaluations = build_evaluations(checked, data)
     if checked.settings.init_from is not None:
-        path = checkpoint_path(
-            Path(checked.settings.init_from).expanduser(), checked.settings.checkpoint
-        )
+        parent = find_run(checked.settings.init_from).folder
+        path = checkpoint_path(parent, checked.settings.checkpoint)
         check_fit(model, read_checkpoint(path), path)
     _check_widths(checked, model)
     Monitors(checked, model, evaluations).check(list(parts))

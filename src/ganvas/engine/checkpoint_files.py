@@ -154,13 +154,12 @@ def newest_checkpoint(run: Path) -> Path:
         CheckpointError: if there is none, or none can be read.
     """
     last = run / "checkpoints" / "last.ckpt"
-    found = checkpoint_path(run, "last")
-    if found.suffix == SUFFIX:
-        raise CheckpointError(
-            f"{found} holds weights alone, as exported, and no state of training to go on from; "
-            "begin a new run with init_from="
-        )
     try:
+        if (found := checkpoint_path(run, "last")).suffix == SUFFIX:
+            raise CheckpointError(
+                f"{found} holds weights alone, as exported, and no state of training to go on "
+                "from; begin a new run with init_from="
+            )
         read_checkpoint(found)
     except CheckpointError:
         steps: dict[Path, int] = {}
@@ -240,8 +239,7 @@ def checkpoint_path(run: Path, which: str) -> Path:
         if candidate.is_file():
             return candidate
     read_run_json(run)  # where there is no run, that is the news
-    there = sorted(p.name for end in ("ckpt", SUFFIX[1:]) for p in folder.glob(f"*.{end}"))
-    raise CheckpointError(
-        f"checkpoint={which}: no file {candidates[0] if which in named else candidates[-1]}; the "
-        f"run wrote {', '.join(there) or 'no checkpoint'}"
-    )
+    missing = last[0] if which in named else candidates[0]
+    files = (*folder.glob("*.ckpt"), *folder.glob(f"*{SUFFIX}"))
+    there = ", ".join(sorted(file.name for file in files)) or "no checkpoint"
+    raise CheckpointError(f"checkpoint={which}: no file {missing}; the run wrote {there}")

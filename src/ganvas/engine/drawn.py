@@ -117,7 +117,7 @@ def write(bench: Bench, drawing: Drawing, *, images: Any, command: Sequence[str]
 
 def _footer(bench: Bench, drawing: Drawing) -> list[str]:
     """The small print: whose picture this is, and what became of the images."""
-    run = f"{read_run_json(bench.folder)['name']}/{bench.folder.name}"
+    run = f"{read_run_json(bench.folder)['name']}/{bench.place.shown.name}"
     used = bench.weights
     weights = [] if used is None else [f"{used.file.name} (step {used.step})"]
     drawn = [] if bench.given_prior is None else [f"codes of prior={bench.given_prior}"]
@@ -128,9 +128,9 @@ def _text(bench: Bench, drawing: Drawing, *, images: Any, command: Sequence[str]
     """What is written beside the picture: seeds, inputs, checkpoint, and how to make it again."""
     used = bench.weights
     return {
-        "command": shlex.join(["ganvas", "latent", str(bench.folder), *command]),
+        "command": shlex.join(["ganvas", "latent", str(bench.place.shown), *command]),
         "folder": str(Path.cwd()),
-        "run": bench.folder.name,
+        "run": bench.place.shown.name,
         "checkpoint": None
         if used is None
         else {"file": used.file.name, "step": used.step, "sha256": used.sha256},
@@ -155,7 +155,8 @@ def _out(bench: Bench, text: Mapping[str, Any]) -> Path:
     kept = {key: value for key, value in text.items() if key not in NO_PART}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
     weights = [] if bench.weights is None else [bench.weights.file.stem]
-    return bench.folder / "latent" / ("-".join([bench.tool.name, *weights, digest[:8]]) + ".png")
+    name = "-".join([bench.tool.name, *weights, digest[:8]]) + ".png"
+    return bench.place.file("latent", name)
 
 
 def _png(pixels: np.ndarray) -> bytes:

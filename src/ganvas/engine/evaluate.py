@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.console import Console
 
+from ganvas.engine.archive import find_run
 from ganvas.engine.build import FACTS, build_data, model_class
 from ganvas.engine.checkpoint_files import checkpoint_path
 from ganvas.engine.measures import build_measures, extractor_for, fault_of, options_of
@@ -58,7 +59,7 @@ def evaluate(
     Raises:
         GanvasError: if the run, its checkpoint or its data can't be used, or a measure not taken.
     """
-    folder = Path(settings.run).expanduser().resolve()
+    folder = find_run(settings.run).folder
     checked = _checked(folder, settings)
     prior, data = build_prior(settings.prior, trust=checked.trust), build_data(checked)
     measures = build_measures(settings.metrics)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganvas.data.given import INVERTED
+from ganvas.engine.archive import find_run
 from ganvas.engine.build import FACTS, build_data, built, facts_for, instantiate, model_class
 from ganvas.engine.checkpoint_files import checkpoint_path
 from ganvas.engine.drawn import Made, check_out, write
@@ -63,7 +64,8 @@ class Bench:
 
     def __init__(self, settings: LatentSettings) -> None:
         self.settings = settings
-        self.folder = Path(settings.run).expanduser().resolve()
+        self.place = find_run(settings.run)
+        self.folder = self.place.folder
         self.checked = read_checked(self.folder, trust=settings.trust, paths=settings.paths)
         data = build_data(self.checked)
         self.tool = build_tool(settings.tool, data=data, trust=settings.trust)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
+from ganvas.engine.archive import Place, find_run
 from ganvas.engine.build import Checked, build_data, build_model
 from ganvas.engine.check import check_plain
 from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
 from ganvas.engine.compose import compose, resolve
+from ganvas.engine.portable import with_own_folders
 from ganvas.engine.priors import build_prior, code_source
 from ganvas.errors import ConfigError, GanvasWarning, RunError
 from ganvas.evaluation.result import Result
@@ -35,7 +37,7 @@ CONFIG_FILE = "config.yaml"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """A run's frozen config.
+    """A run's frozen config; an exported one has the folders of this machine.
 
     Raises:
         RunError: if there is no run, or its config can't be read.
@@ -48,7 +50,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise RunError(f"{file} can't be read ({type(error).__name__}); restore it") from error
     if not isinstance(config, dict):
         raise RunError(f"{file} is damaged: it holds no mapping; restore it")
-    return config
+    return dict(with_own_folders(config))
 
 
 def read_checked(
@@ -103,18 +105,24 @@ def pick_device(accelerator: str) -> torch.device:
 class Run:
     """A run on disk.
 
+    Args:
+        place: of the run.
+        trust: your own modules that its config may name.
+
     Attributes:
+        place: where it is, and whether it came out of a zip.
         path: its folder.
     """
 
-    def __init__(self, path: Path, *, trust: Sequence[str] = ()) -> None:
-        self.path = path
+    def __init__(self, place: Place | Path, *, trust: Sequence[str] = ()) -> None:
+        self.place = place if isinstance(place, Place) else Place(place)
+        self.path = path = self.place.folder
         self._trust = tuple(trust)
         self._model: ModelView | None = None
         read_run_json(path)
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r}, status={self.record['status']!r})"
+        return f"Run({str(self.place.shown)!r}, status={self.record['status']!r})"
 
     @property
     def record(self) -> dict[str, Any]:
@@ -167,7 +175,25 @@ class Run:
         """Pictures of what the model has learnt: `run.latent.interpolate(images=[0, 7])`."""
         from ganvas.engine.run_tools import Latent
 
-        return Latent(self.path, trust=self._trust)
+        return Latent(self.place.shown, trust=self._trust)
+
+    def export(
+        self, out: str | Path | None = None, *, checkpoint: str = "both", overwrite: bool = False
+    ) -> Path:
+        """Write the run into one zip that others can open: `ganvas export`; the zip.
+
+        Args:
+            out: the zip; None for `<name>-<id>.zip` in the working folder.
+            checkpoint: whose weights it holds: "both", "best", "last" or "none".
+            overwrite: whether a file of that name is replaced.
+
+        Raises:
+            ConfigError: if the zip can't be called that.
+            RunError: if the run is in use, or something can't be read or written.
+        """
+        from ganvas.engine.export import export
+
+        return export(self.place, out, checkpoint=checkpoint, overwrite=overwrite).file
 
     def prior(self, kind: str = "gmm", *, checkpoint: str = "best", **options: Any) -> CodeSource:
         """What draws codes for `sample(num, noise=…)`: `codes(num, seed=…)`.
@@ -212,13 +238,13 @@ def restore(
 
 
 def load_run(path: str | Path, *, trust: Sequence[str] = ()) -> Run:
-    """A run from its folder.
+    """A run from its folder, or from the zip it was exported to.
 
     Args:
-        path: the run's folder.
+        path: the run's folder or zip.
         trust: your own modules that its config may name.
 
     Raises:
         RunError: if there is no run, or its record is damaged.
     """
-    return Run(Path(path).expanduser().resolve(), trust=trust)
+    return Run(find_run(path), trust=trust)

@@ -55,7 +55,7 @@ def sample(settings: SampleSettings) -> Path:
     name = _name(
         settings, prior=prior.name, used=checkpoint_path(run.path, settings.checkpoint).stem
     )
-    out = Path(settings.out).expanduser() if settings.out else run.path / "samples" / name
+    out = Path(settings.out).expanduser() if settings.out else run.place.file("samples", name)
     columns = _columns(len(images), view, asked=settings.y)
     try:
         _write(images, out, kind=settings.format, columns=columns)

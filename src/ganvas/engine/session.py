@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ganvas.callbacks.collapse import Collapse
 from ganvas.callbacks.progress import ProgressLine
+from ganvas.engine.archive import find_run
 from ganvas.engine.build import build_model
 from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
 from ganvas.engine.measures import build_evaluations
@@ -52,7 +53,7 @@ class Session:
         self.model.seed = checked.settings.seed
         self.model.accumulate = checked.settings.trainer.accumulate_grad_batches
         if checked.settings.init_from is not None:
-            parent = Path(checked.settings.init_from).expanduser()
+            parent = find_run(checked.settings.init_from).folder
             _take_over(self.model, checkpoint_path(parent, checked.settings.checkpoint))
         if checked.settings.trainer.compile:
             for network in self.model.networks().values():
