@@ -29,5 +29,20 @@ class ProtocolError(GanvasError):
     """Values that were not measured alike and so may not be compared."""
 
 
+class InterruptedRun(BaseException):  # noqa: N818  (an event, not a fault)
+    """A signal asked the run to end; what it had to save is saved.
+
+    Not an `Exception`: it may rise in the midst of a library's code, which would take it for a
+    fault of its own and go on.
+
+    Attributes:
+        signal: its number.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(f"signal {signal}")
+        self.signal = signal
+
+
 class GanvasWarning(UserWarning):
     """What can be run but is better mended; shown once, without a place in the sources."""

@@ -12,19 +12,8 @@ import pytorch_lightning as pl
 import torch
 
 from ganvas.callbacks.figures import DivergedError
+from ganvas.errors import InterruptedRun
 from ganvas.protocols import trainable
-
-
-class InterruptedRun(Exception):  # noqa: N818  (an event, not a fault)
-    """A signal asked the run to end; the checkpoint is written.
-
-    Attributes:
-        signal: its number.
-    """
-
-    def __init__(self, signal: int) -> None:
-        super().__init__(f"signal {signal}")
-        self.signal = signal
 
 
 class Checkpoints(pl.Callback):

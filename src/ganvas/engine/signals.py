@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from ganvas.callbacks.checkpoints import InterruptedRun
+from ganvas.errors import InterruptedRun
 
 HANDLED = (signal.SIGINT, signal.SIGTERM)
 
@@ -16,8 +16,8 @@ HANDLED = (signal.SIGINT, signal.SIGTERM)
 class SignalInbox:
     """The first signal waits here; a second one ends the run at once.
 
-    Until somebody has looked in (training has not begun, or its first batch is being compiled)
-    there is nothing to save, and the first signal ends the run at once too.
+    Where nobody looks in (training has not begun, its first batch is being compiled, the test
+    runs) there is nothing to save, and the first signal ends the run at once too.
     """
 
     def __init__(self) -> None:
@@ -29,11 +29,28 @@ class SignalInbox:
         self._looked = True
         return self.pending
 
+    def hold(self) -> None:
+        """From here on a signal waits, until `act`: files are written that belong together.
+
+        One that came before has had its effect.
+        """
+        self.pending, self._looked = None, True
+
+    def act(self) -> None:
+        """From here on a signal ends the run at once, unless somebody looks in again.
+
+        Raises:
+            InterruptedRun: if one is waiting.
+        """
+        self._looked = False
+        if self.pending is not None:
+            raise InterruptedRun(self.pending)
+
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Signal handler.
 
         Raises:
-            InterruptedRun: on the second signal, or before training has begun.
+            InterruptedRun: on the second signal, or where nobody looks in.
         """
         del frame
         if self.pending is not None or not self._looked:

@@ -128,7 +128,7 @@ class Hub:
         exit_code: int = 0,
         checkpoint: Path | None = None,
     ) -> None:
-        """Ends trackers, then the record.
+        """Ends the record, then trackers: these may take their time, or be stopped.
 
         Args:
             status: "finished", "failed" or "interrupted".
@@ -136,6 +136,11 @@ class Hub:
             exit_code: of the process, shown by trackers.
             checkpoint: the best one, for trackers that keep it.
         """
+        self.record.end(status, reason=reason)
+        self.close(exit_code=exit_code, checkpoint=checkpoint)
+
+    def close(self, *, exit_code: int, checkpoint: Path | None = None) -> None:
+        """Ends trackers and lets go of the record; see `finish`."""
         best = self.record.best()
 
         def end(tracker: Tracker) -> None:
@@ -149,7 +154,7 @@ class Hub:
         try:
             self._each(end)
         finally:
-            self.record.finish(status, reason=reason)
+            self.record.close()
 
     def _summarise(self, values: Mapping[str, float], *, step: int) -> None:
         kept = False

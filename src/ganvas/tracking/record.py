@@ -247,19 +247,20 @@ class RunRecord:
         self._log.exception(error)
         return self._log.path
 
-    def finish(self, status: Status, *, reason: str | None = None) -> None:
-        """Writes how the run ended and lets go of the folder.
+    def end(self, status: Status, *, reason: str | None = None) -> None:
+        """Writes how the run ended; the folder is still held.
 
         Args:
             status: "finished", "failed" or "interrupted".
             reason: one line, where it did not finish.
         """
+        reason = redact_text(reason) if reason else None
+        self.set(status=status, reason=reason, finished=_now())
+
+    def finish(self, status: Status, *, reason: str | None = None) -> None:
+        """As `end`, and lets go of the folder."""
         try:
-            self.set(
-                status=status,
-                reason=redact_text(reason) if reason else None,
-                finished=_now(),
-            )
+            self.end(status, reason=reason)
         finally:
             self.close()
 
