@@ -1,8 +1,8 @@
 """What a `_target_` may name, and whether its arguments fit.
 
 Not a list of prefixes (a function under `torch.` can run a shell command) but a check of the
-resolved object: a class of a kind that experiments are made of, or anything that a module trusted
-on the command line or by `GANVAS_TRUST` defines itself.
+resolved object: a class of a kind that experiments are made of (`allowed`), or anything that a
+module trusted on the command line or by `GANVAS_TRUST` defines itself.
 """
 
 from __future__ import annotations
@@ -20,25 +20,12 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
+from ganvas.engine.allowed import is_allowed
 from ganvas.engine.compose import suggest
 from ganvas.engine.settings import explain
 from ganvas.engine.signatures import PLAIN_PACKAGES, argument_hints, parameters_of
 from ganvas.errors import ConfigError
 
-OUR_PACKAGES = tuple(
-    f"ganvas.{name}."
-    for name in (
-        "nn",
-        "losses",
-        "data",
-        "metrics",
-        "models",
-        "callbacks",
-        "evaluation",
-        "latent",
-        "tracking",
-    )
-)
 INSTANTIATE_KEYS = frozenset({"_target_", "_partial_", "_recursive_", "_convert_"})
 
 _NOT_ALLOWED = (
@@ -75,10 +62,8 @@ def locate(path: Any, *, key: str, trust: Sequence[str]) -> Callable[..., Any]:
     found = import_object(path, key=key)
     if own is not None:
         allowed = callable(found) and _defined_in(found, own)
-    elif root == "ganvas":
-        allowed = _is_ours(found)
     else:
-        allowed = inspect.isclass(found) and _defined_in(found, root) and _of_allowed_kind(found)
+        allowed = is_allowed(found) if inspect.isclass(found) else _names_a_data_set(found)
     if not allowed:
         raise ConfigError(f"{key}: `{path}` {_NOT_ALLOWED}")
     return typing.cast("Callable[..., Any]", found)
@@ -130,30 +115,9 @@ def _defined_in(found: Any, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
-def _is_ours(found: Any) -> bool:
-    """Our classes, and the functions that name a torchvision data set."""
-    module = getattr(found, "__module__", "")
-    if inspect.isclass(found):
-        return module == "ganvas.schedules" or f"{module}.".startswith(OUR_PACKAGES)
-    return inspect.isfunction(found) and module == "ganvas.data.sources.torchvision_sets"
-
-
-def _of_allowed_kind(found: type) -> bool:
-    import pytorch_lightning as pl
-    import torch
-    import torchmetrics
-    from pytorch_lightning.loggers import Logger
-
-    kinds = (
-        torch.nn.Module,
-        torch.optim.Optimizer,
-        torch.optim.lr_scheduler.LRScheduler,
-        torch.utils.data.Dataset,
-        pl.Callback,
-        Logger,
-        torchmetrics.Metric,
-    )
-    return issubclass(found, kinds)
+def _names_a_data_set(found: Any) -> bool:
+    """Our functions that name a torchvision data set."""
+    return inspect.isfunction(found) and found.__module__ == "ganvas.data.sources.torchvision_sets"
 
 
 def check_node(node: Any, *, key: str, trust: Sequence[str], given: Sequence[str] = ()) -> None:
