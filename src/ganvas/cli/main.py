@@ -29,6 +29,9 @@ ganvas: config-driven experiments with autoencoders, VAEs and GANs
   ganvas evaluate RUN [split=test checkpoint=best prior=gmm]
   ganvas latent RUN tool=NAME [images=[0,7,cat.png] seed=0 log=true]
                                         a picture, e.g. of codes between two images
+  ganvas reproduce RUN [--steps N] [--checkout] [tolerance=0.01]
+                                        run it again from its own record, and compare
+  ganvas export RUN [OUT.zip]           RUN in one file: config, record, weights, model card
   ganvas compare PATH… [by=model,loss.beta metric=test/elbo format=csv out=FILE]
                                         a table of runs, mean ± standard error over seeds
   ganvas report PATH… [out=report.html title=TEXT]
@@ -40,7 +43,7 @@ ganvas: config-driven experiments with autoencoders, VAEs and GANs
   ganvas list models|datasets|losses|penalties|networks|likelihoods|tools|experiments|…
   ganvas version
 
-RUN is a run's folder. Every key: ganvas train --cfg job.
+RUN is a run's folder, or the zip it was exported to. Every key: ganvas train --cfg job.
 In Python: ganvas.train(["model=vae"]), ganvas.load_run(RUN).
 """
 
@@ -57,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "sample": _sample,
         "evaluate": _evaluate,
         "latent": _latent,
+        "export": _export,
+        "reproduce": _reproduce,
         "compare": _compare,
         "report": _report,
         "dashboard": _dashboard,
@@ -130,7 +135,7 @@ def _run_command(arguments: list[str], *, command: str) -> tuple[str, list[str]]
     first = arguments[0] if arguments else "-"
     if first.startswith("run="):
         return first.removeprefix("run="), arguments[1:]
-    if Path(first).is_dir() or not ("=" in first or first.startswith("-")):
+    if Path(first).exists() or not ("=" in first or first.startswith("-")):
         return first, arguments[1:]
     raise GanvasError(f"{command} needs a run's folder: ganvas {command} RUN [key=value …]")
 
@@ -156,7 +161,8 @@ def _evaluate(arguments: list[str]) -> int:
     from ganvas.engine.evaluate import evaluate, names_measures
     from ganvas.engine.ranks import global_rank
 
-    results, unfit = evaluate(settings, chosen=names_measures(overrides))
+    chosen = names_measures(overrides)
+    results, unfit = evaluate(settings, chosen=chosen, command=overrides)
     if global_rank() > 0:  # all ranks have the same values; the first one speaks
         return EXIT_OK
     width = max((len(result.name) for result in results), default=0)
@@ -186,6 +192,18 @@ def _latent(arguments: list[str]) -> int:
     for file in filter(None, (made.path, made.animation)):
         print(file)
     return EXIT_OK
+
+
+def _export(arguments: list[str]) -> int:
+    from ganvas.cli.export import export
+
+    return export(arguments)
+
+
+def _reproduce(arguments: list[str]) -> int:
+    from ganvas.cli.reproduce import reproduce
+
+    return reproduce(arguments)
 
 
 def _compare(arguments: list[str]) -> int:

@@ -31,6 +31,7 @@ from ganvas.evaluation.subject import Subject
 from ganvas.tracking.files import read_run_json
 from ganvas.tracking.provenance import package_versions
 from ganvas.tracking.record import RunRecord
+from ganvas.tracking.redact import redact_text
 
 if TYPE_CHECKING:
     from ganvas.data import ImageData
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    settings: EvaluateSettings, *, chosen: bool = False
+    settings: EvaluateSettings, *, chosen: bool = False, command: Sequence[str] | None = None
 ) -> tuple[list[Result], dict[str, str]]:
     """Measure and record.
 
@@ -52,6 +53,7 @@ def evaluate(
     Args:
         settings: of the command.
         chosen: whether the user named the measures, so that one that does not fit is a fault.
+        command: overrides as typed, kept in the provenance: `reproduce` measures by them again.
 
     Returns:
         The appended results, and why measures were left out, by name.
@@ -88,7 +90,7 @@ def evaluate(
             world_size=world_size,
         )
         findings = _taken(measures, subject, unfit=None if chosen else unfit)
-        common = _provenance(checked, checkpoint)
+        common = _provenance(checked, checkpoint, command)
         drawn = {**common, "prior": prior.name}
         whence = {name: drawn if m.needs_samples else common for name, m in measures.items()}
         higher = _directions(measures, model, extractor)
@@ -243,10 +245,13 @@ def _ranks() -> Iterator[tuple[int, int]]:
         torch.distributed.destroy_process_group()
 
 
-def _provenance(checked: Any, checkpoint: dict[str, Any]) -> dict[str, Any]:
+def _provenance(
+    checked: Any, checkpoint: dict[str, Any], command: Sequence[str] | None
+) -> dict[str, Any]:
     """What is shown beside a value and never blocks a comparison."""
-    return {
+    told = {
         "run_seed": checked.settings.seed,
         "step": checkpoint["ganvas_counters"]["step"],
         "packages": package_versions(),
     }
+    return told if command is None else {**told, "command": [redact_text(c) for c in command]}
