@@ -132,7 +132,7 @@ def _class(name: str, work: Path, options: argparse.Namespace) -> None:
         process.join()
     if process.exitcode:
         record = _recorded(name)
-        why = f"the trials broke off ({process.exitcode}); see {folder}"
+        why = f"the trials broke off ({process.exitcode}); see {folder}/error.txt"
         record["trials"].append(asdict(Trial(name, "the class", lost=True, result=why)))
         _write(name, record)
     with suppress(OSError):
@@ -158,10 +158,9 @@ def _try(name: str, folder: Path, seed: int, num: int | None) -> None:
             record["trials"].append(asdict(trial))
             record["seconds"] = round(time.monotonic() - began)
             _write(name, record)
-    except BaseException:
+    except Exception:
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        traceback.print_exc()
-        raise
+        sys.exit(1)
 
 
 def _write(name: str, record: dict[str, Any]) -> None:

@@ -89,13 +89,15 @@ class Checkpoints(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note where a resumed run goes on, and which buffers (of −∞, say) are meant so.
 
-        A run killed between `last.ckpt` and the link to it gets the link now.
+        A run killed between `last.ckpt` and a link to it gets the link now.
         """
         module = trainable(pl_module)
         if module.step and self.last_path.is_file():
-            self._last_step = module.step
+            self._last_step = self._saved_step = module.step
             if self.best_step == module.step and trainer.is_global_zero:
                 link(self.last_path, self.best_path)
+            if self._is_periodic(module.step):
+                self._keep_periodic(trainer, module.step)
         buffers = {name for name, _ in pl_module.named_buffers()}
         self._never_finite = buffers & set(_not_finite(pl_module.state_dict()))
 
@@ -133,7 +135,7 @@ class Checkpoints(pl.Callback):
         self._accumulating = (batch_idx + 1) % module.accumulate > 0 and not trainer.is_last_batch
         if self._accumulating:
             return
-        self._periodic = self.every_n_steps is not None and module.step % self.every_n_steps == 0
+        self._periodic = self._is_periodic(module.step)
         if _is_followed_up(trainer, module.step):
             return  # a run resumed from here would lack what follows, which saves in its turn
         if self._due or self._periodic:
@@ -191,6 +193,9 @@ class Checkpoints(pl.Callback):
         device = trainer.strategy.root_device
         return int(trainer.strategy.reduce(torch.tensor(signal, device=device), reduce_op="max"))
 
+    def _is_periodic(self, step: int) -> bool:
+        return self.every_n_steps is not None and step % self.every_n_steps == 0
+
     def _keep_periodic(self, trainer: pl.Trainer, step: int) -> None:
         if self.keep == 0 or not trainer.is_global_zero:
             return
@@ -226,3 +231,4 @@ def link(source: Path, target: Path) -> None:
     except OSError:  # a file system without hard links
         shutil.copyfile(source, temporary)
     temporary.replace(target)
+    temporary.unlink(missing_ok=True)  # a rename to another name of the same file does nothing
