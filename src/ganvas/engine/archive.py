@@ -28,7 +28,7 @@ PICTURE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}-\d{8}\.png"
 FORMER_CONFIG = r"config-until-\d{1,12}\.yaml"
 
 ALLOWED = re.compile(
-    rf"config\.yaml|{FORMER_CONFIG}|overrides\.yaml|run\.json|metrics\.csv|trace\.csv|git\.diff"
+    rf"config\.yaml|{FORMER_CONFIG}|overrides\.yaml|run\.json|metrics\.csv|trace\.csv|(?:git|ganvas)\.diff"
     rf"|README\.md|samples/{PICTURE}|checkpoints/(?:best|last)\.safetensors",
     re.ASCII,
 )
@@ -38,6 +38,7 @@ _KINDS = {
     "name": str, "command": str, "metrics": dict, "evaluations": list, "packages": dict,
     "hardware": dict, "choices": dict, "weights": dict, "usage": dict, "git": dict, "wandb": dict,
     "config_hash": str, "dataset_fingerprint": str, "seed": int, "resumed": list,
+    "code": dict, "determinism": dict, "parent_weights": dict, "protocol": dict, "features": str,
 }  # fmt: skip
 _ALWAYS = ("name", "metrics", "evaluations")
 

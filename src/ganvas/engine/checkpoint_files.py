@@ -135,6 +135,10 @@ def weights_hashes(run: Path) -> dict[str, dict[str, Any]]:
 
 def weights_of(file: Path) -> dict[str, Any]:
     """Step and hash of the weights in a checkpoint, as the file tells them."""
+    if file.suffix == SUFFIX:
+        exported = read_weights(file)
+        step = exported["ganvas_counters"]["step"]
+        return {"step": step, "sha256": exported[HASHES]["weights"]}
     content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     stored = content.get(HASHES)  # none in a file of an earlier version
     weights = stored["weights"] if stored else content_hash(content["state_dict"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.console import Console
 
-from ganvas.engine.archive import find_run
+from ganvas.engine.archive import Place, find_run
 from ganvas.engine.build import FACTS, build_data, model_class
 from ganvas.engine.checkpoint_files import checkpoint_path
 from ganvas.engine.measures import build_measures, extractor_for, fault_of, options_of
@@ -28,7 +28,7 @@ from ganvas.evaluation.measure import named
 from ganvas.evaluation.priors import unfittable
 from ganvas.evaluation.result import Result
 from ganvas.evaluation.subject import Subject
-from ganvas.tracking.files import read_run_json
+from ganvas.tracking.files import RUN_FILE, read_run_json
 from ganvas.tracking.provenance import package_versions
 from ganvas.tracking.record import RunRecord
 from ganvas.tracking.redact import redact_text
@@ -61,7 +61,8 @@ def evaluate(
     Raises:
         GanvasError: if the run, its checkpoint or its data can't be used, or a measure not taken.
     """
-    folder = find_run(settings.run).folder
+    place = find_run(settings.run)
+    folder = place.folder
     checked = _checked(folder, settings)
     prior, data = build_prior(settings.prior, trust=checked.trust), build_data(checked)
     measures = build_measures(settings.metrics)
@@ -97,7 +98,15 @@ def evaluate(
         results = _results(findings, subject, file.name, provenance=whence, directions=higher)
         if record is not None:
             record.add_evaluations([result.as_dict() for result in results])
+            _tell(place)
     return results, unfit
+
+
+def _tell(place: Place) -> None:
+    """Where the values of an exported run are: its zip stays as it is."""
+    if place.archive is not None:
+        text = f"ganvas: recorded in {place.folder / RUN_FILE}, since a zip is not written to"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
 def _check_images(folder: Path, data: ImageData) -> None:

@@ -113,6 +113,7 @@ def unpack(source: Path, folder: Path, *, allowed: re.Pattern[str], needed: Iter
                 target.parent.mkdir(exist_ok=True)
                 with target.open("xb") as file:
                     _copy(opened, entries[name], wanted, file, source)
+            (folder / MANIFEST).write_bytes(opened.read(entries[MANIFEST]))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise RunError(f"{source} is damaged or no zip ({error}); get it again") from error
 

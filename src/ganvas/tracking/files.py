@@ -88,6 +88,14 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
         raise
 
 
+def remove_temporaries(folder: Path) -> None:
+    """What killed processes left half written in a run's folder, whose lock the caller has."""
+    for place in (folder, folder / "checkpoints", folder / "samples"):
+        for left in place.glob("*.tmp"):
+            with contextlib.suppress(OSError):  # a folder that may only be read
+                left.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Waits until the disk has the folder's names, so that a rename outlives a power cut."""
     try:
@@ -108,14 +116,19 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_yaml(path: Path, value: Any) -> None:
-    """Writes YAML atomically, quoted such that OmegaConf reads the same values back."""
+    """Writes `yaml_bytes` atomically."""
+    write_atomic(path, yaml_bytes(value))
+
+
+def yaml_bytes(value: Any) -> bytes:
+    """YAML, quoted such that OmegaConf reads the same values back."""
     from omegaconf import OmegaConf
 
     if isinstance(value, dict):
         text = OmegaConf.to_yaml(OmegaConf.create(value))
     else:
         text = yaml.safe_dump(value, allow_unicode=True, default_flow_style=False)
-    write_atomic(path, text.encode())
+    return text.encode()
 
 
 def read_run_json(path: Path | str) -> dict[str, Any]:
@@ -136,6 +149,11 @@ def read_run_json(path: Path | str) -> dict[str, Any]:
         raise RunError(
             f"{file.parent} is no run folder: it has no {RUN_FILE}; "
             "give a folder like runs/<name>/<date-time>-<id>"
+        ) from None
+    except NotADirectoryError:
+        raise RunError(
+            f"{file.parent} is a file and no run folder; give a folder like "
+            "runs/<name>/<date-time>-<id>"
         ) from None
     except OSError as error:
         raise RunError(f"{file} can't be read: {error.strerror}; check its permissions") from error
