@@ -14,9 +14,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from ganvas.engine.build import Checked
 
 GRACE_SECONDS = 5.0
+_NOTICE_SECONDS = 2.0
 _FIRST_PORT, _NUM_PORTS = 15000, 10000
 
 
@@ -97,10 +100,8 @@ def check_ranks(*, devices: int, num_nodes: int) -> None:
 
 
 @contextmanager
-def other_ranks(
-    run: Path, checked: Checked, *, num_ranks: int, abandon: Callable[[str], None]
-) -> Iterator[None]:
-    """Starts ranks 1 … num_ranks − 1 on this machine; ends them when the block is left.
+def other_ranks(run: Path, checked: Checked, *, abandon: Callable[[str], None]) -> Iterator[None]:
+    """Starts all ranks but 0 on this machine, if there are any; ends them when the block is left.
 
     If one of them dies, the run can't go on. Mostly the collective operation under way raises then;
     where it waits for ever instead, this process records the failure and ends after a few seconds.
@@ -108,12 +109,12 @@ def other_ranks(
     Args:
         run: its folder, with the frozen config.
         checked: the config; unless it sets `num_threads`, ranks share this process' CPU threads.
-        num_ranks: of the run, this process included.
         abandon: writes down the reason before this process is ended.
 
     Raises:
         GanvasError: if a rank failed.
     """
+    num_ranks = checked.settings.trainer.devices * checked.settings.trainer.num_nodes
     if num_ranks == 1 or launched_externally():
         yield
         return
@@ -125,7 +126,13 @@ def other_ranks(
             yield
             codes = [rank.wait(timeout=60) for rank in ranks]
             if any(codes):
-                raise GanvasError(f"a rank ended with exit code {max(codes, key=abs)}; see above")
+                raise GanvasError(_death(ranks))
+        except GanvasError:
+            raise
+        except Exception as error:  # mostly of a collective operation, when another rank is gone
+            if fault := _death(ranks, seconds=_NOTICE_SECONDS):
+                raise GanvasError(fault) from error
+            raise
         finally:
             leaving.set()
             for rank in ranks:
@@ -160,6 +167,7 @@ def _as_rank_0(checked: Checked, num_ranks: int) -> Iterator[None]:
         "LOCAL_RANK": "0",
         "OMP_NUM_THREADS": str(share),
         "GANVAS_TRUST": ",".join(checked.trust),
+        **({"GANVAS_FULL_ERROR": "1"} if checked.settings.full_error else {}),
     }
     former = {key: os.environ.get(key) for key in shared}
     os.environ.update(shared)
@@ -184,9 +192,21 @@ def _watch(
     while not leaving.wait(0.5):
         if any(rank.poll() not in (None, 0) for rank in ranks):
             if not leaving.wait(GRACE_SECONDS):
-                abandon("another rank died")
+                abandon(_death(ranks))
                 os._exit(1)
             return
+
+
+def _death(ranks: Sequence[subprocess.Popen[bytes]], *, seconds: float = 0) -> str:
+    """Which rank has died and how, waiting so long for one to be dead; empty where none is."""
+    end = time.monotonic() + seconds
+    while not (dead := [(i, c) for i, r in enumerate(ranks, 1) if (c := r.poll())]):
+        if time.monotonic() >= end:
+            return ""
+        time.sleep(0.02)
+    rank, code = min(dead, key=lambda found: found[1])  # killed ones first: others may follow them
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}; see above"
+    return f"rank {rank} {how}, so the others were stopped"
 
 
 def _start(run: Path, rank: int) -> subprocess.Popen[bytes]:
@@ -216,6 +236,7 @@ def _end_with_parent() -> None:
 
 def main() -> int:
     """A rank other than 0: the run's frozen config, no record, no output."""
+    from ganvas.engine.failures import reason_of
     from ganvas.engine.runs import read_checked
     from ganvas.engine.train import train_rank
 
@@ -223,8 +244,17 @@ def main() -> int:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a cluster's warning, which rank 0 acts on
     warnings.filterwarnings("ignore", category=GanvasWarning)  # rank 0 shows them
     run = Path(sys.argv[1])
-    with suppress(InterruptedRun):
-        train_rank(read_checked(run, trust=[]), folder=run)
+    checked = read_checked(run, trust=[])
+    try:
+        train_rank(checked, folder=run)
+    except InterruptedRun:
+        return 0
+    except Exception as error:
+        if os.environ.get("GANVAS_FULL_ERROR", "0") not in ("", "0"):
+            traceback.print_exc()
+        text = reason_of(error, folder=run, checked=checked)
+        sys.stderr.write(f"ganvas: rank {global_rank()}: {text}\n")
+        return 1
     return 0
 
 

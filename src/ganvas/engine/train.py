@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from ganvas.callbacks.checkpoints import InterruptedRun
+from ganvas.engine.archive import find_run
 from ganvas.engine.build import Checked, build_data, build_logger, model_class
 from ganvas.engine.check import check_build, check_device
 from ganvas.engine.checkpoint_files import (
@@ -23,8 +23,19 @@ from ganvas.engine.checkpoint_files import (
     weights_hashes,
     weights_of,
 )
+from ganvas.engine.failures import written
 from ganvas.engine.measures import build_evaluations, directions
 from ganvas.engine.needs import check_needs
+from ganvas.engine.out_of_memory import warn_of_size
+from ganvas.engine.outcome import (
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_REFUSED,
+    Outcome,
+    abandon,
+    failure,
+    finish,
+)
 from ganvas.engine.ranks import (
     check_ranks,
     global_rank,
@@ -35,7 +46,7 @@ from ganvas.engine.ranks import (
 )
 from ganvas.engine.resume import check_unchanged, keep_conditions, rewind
 from ganvas.engine.session import Session
-from ganvas.engine.signals import signal_inbox
+from ganvas.engine.signals import SignalInbox, signal_inbox
 from ganvas.engine.summary import peak_memory, print_summary
 from ganvas.engine.trainer import (
     deterministic_mode,
@@ -43,35 +54,18 @@ from ganvas.engine.trainer import (
     quiet_lightning,
     total_steps,
 )
-from ganvas.errors import ConfigError, GanvasError
+from ganvas.errors import InterruptedRun
 from ganvas.protocols import Decodes, Samples
 from ganvas.tracking.hub import Hub
 from ganvas.tracking.provenance import determinism
-from ganvas.tracking.record import RunRecord, Status
+from ganvas.tracking.record import RunRecord
 from ganvas.tracking.sources import code_state
 from ganvas.types import POINT_SHAPE
 
 if TYPE_CHECKING:
     from ganvas.data import ImageData
 
-EXIT_OK, EXIT_FAILED, EXIT_REFUSED = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        folder: of the run.
-        exit_code: 0 done, 1 failed, 130 or 143 interrupted.
-        reason: one line, where it did not finish.
-        error: what stopped it, if anything did.
-    """
-
-    folder: Path
-    exit_code: int
-    reason: str | None = None
-    error: BaseException | None = None
+__all__ = ["EXIT_FAILED", "EXIT_OK", "EXIT_REFUSED", "Outcome", "train_checked", "train_rank"]
 
 
 def train_checked(
@@ -98,17 +92,7 @@ def train_checked(
     Raises:
         GanvasError: if refused before any work; nothing is left on disk then.
     """
-    quiet_lightning()
-    join_srun()
-    trainer = checked.settings.trainer
-    check_ranks(devices=trainer.devices, num_nodes=trainer.num_nodes)
-    check_device(checked)
-    _, model = check_build(checked)
-    world = trainer.devices * trainer.num_nodes
-    data = build_data(checked)
-    data.prepare(world)
-    check_needs(checked, model, data)
-    build_evaluations(checked, data)  # weights of features are there before there is a run
+    data = _ready(checked)
     checkpoint = newest_checkpoint(resume) if resume is not None else None
     changes: list[str] = []
     if checkpoint is not None:
@@ -118,20 +102,46 @@ def train_checked(
     if global_rank() > 0 and launched_externally():
         return _along(checked, data, folder=resume or folder or place, checkpoint=checkpoint)
     prepare_process(checked)
-    record = RunRecord.open(resume) if resume else _create(checked, data, overrides, place, folder)
-    if resume is not None and checkpoint is not None:
-        checkpoint = make_last(resume, checkpoint)
-        keep_conditions(record, checked)
-        rewind(record, state, checked, overrides=overrides, changes=changes)
-    steps = total_steps(checked, data.steps_per_epoch() or 1)
-    told: dict[str, Any] = {"skipped_images": data.skipped} if data.skipped else {}
-    if reproduces is not None:
-        told["reproduction_of"] = str(reproduces)
-    record.set(total_steps=steps, **told)
-    outcome = _recorded(checked, data, record, world=world, checkpoint=checkpoint)
+    told = _facts(checked, data, reproduces)
+    with signal_inbox() as inbox:
+        inbox.hold()  # a run has a whole record, or none
+        with written(resume or place):
+            if resume is None or checkpoint is None:
+                record = _create(checked, data, overrides, place, folder)
+            else:
+                record = RunRecord.open(resume)
+                checkpoint = make_last(resume, checkpoint)
+                keep_conditions(record, checked)
+                rewind(record, state, checked, overrides=overrides, changes=changes)
+            record.set(**told)
+        outcome = _recorded(checked, data, record, inbox, checkpoint=checkpoint)
     if reproduces is None:
         _summarise(checked, data, record.path)
     return outcome
+
+
+def _ready(checked: Checked) -> ImageData:
+    """All that can be refused is looked at; the prepared data."""
+    quiet_lightning()
+    join_srun()
+    trainer = checked.settings.trainer
+    check_ranks(devices=trainer.devices, num_nodes=trainer.num_nodes)
+    check_device(checked)
+    _, model = check_build(checked)
+    data = build_data(checked)
+    data.prepare(trainer.devices * trainer.num_nodes)
+    check_needs(checked, model, data)
+    warn_of_size(checked, model, data)
+    build_evaluations(checked, data)  # weights of features are there before there is a run
+    return data
+
+
+def _facts(checked: Checked, data: ImageData, reproduces: Path | None) -> dict[str, Any]:
+    """Of the session, for the record."""
+    facts: dict[str, Any] = {"skipped_images": data.skipped} if data.skipped else {}
+    if reproduces is not None:
+        facts["reproduction_of"] = str(reproduces)
+    return {"total_steps": total_steps(checked, data.steps_per_epoch() or 1), **facts}
 
 
 def _along(checked: Checked, data: ImageData, *, folder: Path, checkpoint: Path | None) -> Outcome:
@@ -160,6 +170,7 @@ def train_rank(
     with signal_inbox() as inbox:
         session = Session(checked, data, folder=folder, hub=None, inbox=inbox)
         session.fit(checkpoint=checkpoint or _resume_marker(folder))
+        inbox.act()
         session.test()
 
 
@@ -177,23 +188,17 @@ def _create(
     folder: Path | None,
 ) -> RunRecord:
     settings = checked.settings
-    try:
-        record = RunRecord.create(
-            place,
-            str(settings.name),
-            config=checked.config,
-            overrides=list(overrides),
-            command=" ".join(["ganvas", "train", *overrides]),
-            seed=settings.seed,
-            parent=settings.init_from,
-            dataset_fingerprint=data.fingerprint,
-            folder=folder,
-        )
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigError(
-            f"paths.runs_dir={place}: no run can be written there ({reason}); choose another"
-        ) from error
+    record = RunRecord.create(
+        place,
+        str(settings.name),
+        config=checked.config,
+        overrides=list(overrides),
+        command=" ".join(["ganvas", "train", *overrides]),
+        seed=settings.seed,
+        parent=settings.init_from,
+        dataset_fingerprint=data.fingerprint,
+        folder=folder,
+    )
     record.set(choices=checked.choices, **_conditions(checked, record))
     return record
 
@@ -217,73 +222,64 @@ def parent_weights(checked: Checked) -> dict[str, Any] | None:
     """
     if checked.settings.init_from is None:
         return None
-    parent = Path(checked.settings.init_from).expanduser()
+    parent = find_run(checked.settings.init_from).folder
     file = checkpoint_path(parent, checked.settings.checkpoint)
     return {"file": str(file.absolute()), **weights_of(file)}
 
 
 def _recorded(
-    checked: Checked, data: ImageData, record: RunRecord, *, world: int, checkpoint: Path | None
+    checked: Checked,
+    data: ImageData,
+    record: RunRecord,
+    inbox: SignalInbox,
+    *,
+    checkpoint: Path | None,
 ) -> Outcome:
     """Train and test under the record, and write down how it ended, whatever happens."""
     began = time.monotonic() - (record.content.get("usage") or {}).get("seconds", 0.0)
     record.attach_log()
-    console = Console()
     marker = record.path / ".resume-from"
-    if checkpoint is not None:
-        marker.write_text(str(checkpoint))
     hub = Hub(record, [build_logger(checked)], higher_is_better=directions(checked, data))
     outcome = Outcome(record.path, EXIT_FAILED, "did not begin")
 
-    def abandon(reason: str) -> None:
-        hub.finish("failed", reason=reason, exit_code=EXIT_FAILED)
-
     try:
-        with (
-            signal_inbox() as inbox,
-            other_ranks(record.path, checked, num_ranks=world, abandon=abandon),
-        ):
-            hub.start(config=checked.config, tags=checked.settings.tags)
-            session = Session(
-                checked, data, folder=record.path, hub=hub, inbox=inbox, console=console
-            )
-            if features := frozen_hash(session.model):
-                record.set(features=features)
-            session.fit(checkpoint=checkpoint)
-            session.test()
-        outcome = Outcome(record.path, EXIT_OK, session.stop_reason())
+        if checkpoint is not None:
+            marker.write_text(str(checkpoint))
+        inbox.act()
+        with other_ranks(record.path, checked, abandon=partial(abandon, hub)):
+            reason = _trained(checked, data, hub, inbox, checkpoint=checkpoint)
+        inbox.hold()
+        outcome = Outcome(record.path, EXIT_OK, reason)
     except BaseException as error:
-        outcome = _failure(record, error)
+        inbox.hold()
+        outcome = failure(record, error, checked)
     finally:
-        marker.unlink(missing_ok=True)
+        with suppress(OSError):
+            marker.unlink(missing_ok=True)
         spent = {"seconds": time.monotonic() - began, "peak_memory_mib": peak_memory()}
         with suppress(OSError):  # a full disk: then `finish` says so
             record.set(usage=spent, weights=weights_hashes(record.path))
-        _finish(hub, outcome)
+        outcome = finish(hub, outcome, inbox, checked)
     return outcome
+
+
+def _trained(
+    checked: Checked, data: ImageData, hub: Hub, inbox: SignalInbox, *, checkpoint: Path | None
+) -> str | None:
+    """Train and test; why training ended before its budget was spent."""
+    hub.start(config=checked.config, tags=checked.settings.tags)
+    session = Session(
+        checked, data, folder=hub.record.path, hub=hub, inbox=inbox, console=Console()
+    )
+    if features := frozen_hash(session.model):
+        hub.record.set(features=features)
+    session.fit(checkpoint=checkpoint)
+    inbox.act()  # the last checkpoint is written, and nobody looks in
+    session.test()
+    return session.stop_reason()
 
 
 def _summarise(checked: Checked, data: ImageData, folder: Path) -> None:
     kind = model_class(checked)
     draws = issubclass(kind, Decodes) and tuple(data.image_shape) != POINT_SHAPE
     print_summary(folder, console=Console(), samples=issubclass(kind, Samples), draws=draws)
-
-
-def _failure(record: RunRecord, error: BaseException) -> Outcome:
-    """What an exception means for the run; its traceback goes to the run's log."""
-    if isinstance(error, InterruptedRun):
-        return Outcome(record.path, 128 + error.signal, f"signal {error.signal}", error)
-    record.log_exception(error)
-    text = str(error) if isinstance(error, GanvasError) else f"{type(error).__name__}: {error}"
-    return Outcome(record.path, EXIT_FAILED, (text.splitlines() or [""])[0], error)
-
-
-def _finish(hub: Hub, outcome: Outcome) -> None:
-    statuses: dict[int, Status] = {EXIT_OK: "finished", EXIT_FAILED: "failed"}
-    best = outcome.folder / "checkpoints" / "best.ckpt"
-    hub.finish(
-        statuses.get(outcome.exit_code, "interrupted"),
-        reason=outcome.reason,
-        exit_code=outcome.exit_code,
-        checkpoint=best if best.is_file() else None,
-    )

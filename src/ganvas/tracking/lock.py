@@ -48,15 +48,17 @@ class RunLock:
         except BaseException:
             self._close()
             raise
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, f"{os.getpid()}\n".encode())
+        with contextlib.suppress(OSError):  # a full disk: held all the same, by an unknown process
+            os.ftruncate(self._fd, 0)
+            os.write(self._fd, f"{os.getpid()}\n".encode())
         _held.add(self)
 
     def release(self) -> None:
         """Lets the next process in; a second call does nothing."""
         if self._fd >= 0:
-            os.ftruncate(self._fd, 0)
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            with contextlib.suppress(OSError):  # closing it is enough
+                os.ftruncate(self._fd, 0)
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
             self._close()
 
     def _close(self) -> None:

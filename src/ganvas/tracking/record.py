@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +15,14 @@ from ganvas.tracking.files import (
     RUN_FILE,
     make_run_folder,
     read_run_json,
+    remove_temporaries,
     write_json,
     write_yaml,
 )
 from ganvas.tracking.lock import RunLock
 from ganvas.tracking.redact import config_hash, redact, redact_text
 from ganvas.tracking.runlog import RunLog
+from ganvas.tracking.samples import write_picture
 from ganvas.tracking.summary import MetricSummary
 from ganvas.tracking.tables import MetricsTable, TraceTable
 
@@ -83,17 +85,21 @@ class RunRecord:
             OSError: the folder can't be written.
         """
         run_id, path = make_run_folder(Path(runs_dir), name, folder=folder)
-        lock, clean = RunLock(path), redact(config)
-        write_yaml(path / "config.yaml", clean)
-        write_yaml(path / "overrides.yaml", [redact_text(text) for text in overrides])
-        content = _first_content(path, run_id=run_id, name=name, config=clean) | {
-            "command": redact_text(command),
-            "parent": parent,
-            "seed": seed,
-            "dataset_fingerprint": dataset_fingerprint,
-        }
-        record = cls(path, lock=lock, content=content)
-        record.flush()
+        try:
+            lock, clean = RunLock(path), redact(config)
+            write_yaml(path / "config.yaml", clean)
+            write_yaml(path / "overrides.yaml", [redact_text(text) for text in overrides])
+            content = _first_content(path, run_id=run_id, name=name, config=clean) | {
+                "command": redact_text(command),
+                "parent": parent,
+                "seed": seed,
+                "dataset_fingerprint": dataset_fingerprint,
+            }
+            record = cls(path, lock=lock, content=content)
+            record.flush()
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
         return record
 
     @classmethod
@@ -111,6 +117,7 @@ class RunRecord:
         read_run_json(folder)
         lock = RunLock(folder)
         try:
+            remove_temporaries(folder)
             record = cls(folder, lock=lock, content=read_run_json(folder))
             if resume:
                 record.set(status="running", reason=None, finished=None)
@@ -168,18 +175,7 @@ class RunRecord:
         Raises:
             RunError: the picture has another type or shape.
         """
-        from PIL import Image
-
-        if image.dtype != "uint8" or image.ndim != 3 or image.shape[2] != 3:  # noqa: PLR2004
-            raise RunError(
-                f"a picture must be uint8 (H, W, 3), got {image.dtype} {image.shape} "
-                f"for {name!r}; convert it first"
-            )
-        file = self.path / "samples" / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', name)}-{step:08d}.png"
-        file.parent.mkdir(exist_ok=True)
-        temporary = file.with_suffix(".tmp")
-        Image.fromarray(image).save(temporary, format="png", compress_level=1)
-        return temporary.replace(file)
+        return write_picture(self.path, name, image, step=step)
 
     def truncate(self, step: int, *, traced: int | None = None) -> None:
         """Drops metrics and trace of later steps; final and best values are found anew.
