@@ -170,6 +170,11 @@ def newest_checkpoint(run: Path) -> Path:
         for file in (run / "checkpoints").glob("*.ckpt"):
             with suppress(CheckpointError):
                 steps[file] = read_checkpoint(file)["ganvas_counters"]["step"]
+        if not steps and not list((run / "checkpoints").glob("*.*")):
+            raise CheckpointError(
+                f"{run} has no checkpoint yet: it was ended before the first one was written; "
+                f"begin it anew: {read_run_json(run).get('command') or 'ganvas train …'}"
+            ) from None
         if not steps:
             raise
         newest = max(steps, key=lambda file: steps[file])
