@@ -76,7 +76,8 @@ def hide_folders(text: str, folders: Mapping[str, str]) -> str:
     """
     for folder, sign in sorted(folders.items(), key=lambda item: -len(item[0])):
         if len(Path(folder).parts) > 1:  # `/` itself is everywhere
-            text = re.sub(rf"(?<![\w.-]){re.escape(folder)}(?![\w.-])", lambda _, s=sign: s, text)
+            parts = re.split(rf"(?<![\w.-]){re.escape(folder)}(?![\w.-])", text)
+            text = sign.join(parts)
     return text
 
 
