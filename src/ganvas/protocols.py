@@ -238,6 +238,14 @@ class Recorder(Protocol):
         """All collapses of the run so far: mappings of `step`, `rule`, `reason` and `value`."""
 
 
+@runtime_checkable
+class TellsImages(Protocol):
+    """A loader that knows which images a batch of training had."""
+
+    def batch_images(self, step: int) -> tuple[int, int, list[int]]:
+        """Epoch, position in it, and indices into the training split, of a step from 1."""
+
+
 class Trainable(Protocol):
     """What callbacks may know of any model in training.
 

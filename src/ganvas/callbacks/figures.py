@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +12,15 @@ import pytorch_lightning as pl
 import torch
 
 from ganvas.errors import GanvasError
-from ganvas.protocols import Trainable, trainable
+from ganvas.protocols import TellsImages, Trainable, trainable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ganvas.protocols import Recorder
 
+
+_log = logging.getLogger(__name__)
 
 Watcher = Callable[[Mapping[str, float], int], None]
 """Takes figures as they are written, and their step."""
@@ -159,9 +162,10 @@ class Figures(pl.Callback):
         kept = rows if skips is None else _without_skipped(rows)
         means = {f"train/{name}": mean for name, mean in _means(kept).items()}
         self._write(module, means | self._rates(trainer, module))
-        if fault := _fault(steps, rows, skips=skips):
+        if found := _fault(steps, rows, skips=skips):
+            fault, step = found
             raise DivergedError(
-                f"{fault}; {self.last_good()}. "
+                f"{fault}{_batch_of(trainer, step)}; {self.last_good()}. "
                 "Lower the learning rate, or set trainer.gradient_clip_val"
             )
 
@@ -225,10 +229,25 @@ def _without_skipped(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]
     ]
 
 
+def _batch_of(trainer: pl.Trainer, step: int) -> str:
+    """Which batch that step had; its images go to the log."""
+    loader = trainer.train_dataloader
+    if not isinstance(loader, TellsImages):
+        return ""
+    epoch, position, images = loader.batch_images(step)
+    _log.info(
+        "step %d had the images %s of the training split; `ganvas latent` takes them as images=[…] "
+        "split=train",
+        step,
+        images,
+    )
+    return f" (batch {position} of epoch {epoch}; its images are listed in log.txt)"
+
+
 def _fault(
     steps: Sequence[int], rows: Sequence[dict[str, float]], *, skips: dict[str, int] | None
-) -> str | None:
-    """The first part that is not finite, and its step.
+) -> tuple[str, int] | None:
+    """The first part that is not finite in words, and its step.
 
     Args:
         steps: of the rows.
@@ -243,8 +262,9 @@ def _fault(
                     skips.pop(name, None)
                 continue
             if skips is None or not name.endswith(SKIPPABLE):
-                return f"{name} became {value} at step {step}"
+                return f"{name} became {value} at step {step}", step
             skips[name] = skips.get(name, 0) + 1
             if skips[name] > MAX_SKIPS:
-                return f"{name} was {value} for {skips[name]} steps in a row at step {step}"
+                told = f"{name} was {value} for {skips[name]} steps in a row at step {step}"
+                return told, step
     return None

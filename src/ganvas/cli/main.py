@@ -6,13 +6,14 @@ Nothing heavy is imported before a command needs it, so that help answers at onc
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ganvas.engine.notices import plain_notices
-from ganvas.errors import GanvasError
+from ganvas.errors import GanvasError, InterruptedRun
 
 EXIT_OK, EXIT_FAILED, EXIT_REFUSED = 0, 1, 2
 
@@ -91,13 +92,18 @@ def _run(command: Callable[[list[str]], int], arguments: list[str]) -> int:
             return command(arguments[1:])
     except SystemExit as end:  # argparse's, on `--help` or a flag without its value
         return end.code if isinstance(end.code, int) else EXIT_OK
-    except KeyboardInterrupt:
-        return _refuse("interrupted", code=130)
+    except (KeyboardInterrupt, InterruptedRun) as stop:
+        number = stop.signal if isinstance(stop, InterruptedRun) else signal.SIGINT
+        return _refuse("interrupted", code=128 + number)
     except Exception as error:
         if wants_traceback(arguments):
             traceback.print_exc()
         if isinstance(error, GanvasError):
             return _refuse(str(error))
+        from ganvas.engine.failures import fault_of_machine
+
+        if fault := fault_of_machine(error, command=arguments[0]):
+            return _refuse(fault, code=EXIT_FAILED)
         # A user's own code or a bug of ours; training begins only once nothing is left to refuse.
         hint = "full_error=true shows where it was raised"
         return _refuse(

@@ -127,6 +127,20 @@ class BatchLoader:
         epoch, first = divmod(self._position(), len(self))
         return self._training_batches(epoch, first=first)
 
+    def batch_images(self, step: int) -> tuple[int, int, list[int]]:
+        """What was, or will be, in a training batch: its epoch and position, and its images.
+
+        Args:
+            step: number of the batch, from 1, as it is logged.
+
+        Returns:
+            Epoch and position, both from 0, and indices into the training split, of all ranks.
+        """
+        epoch, index = divmod(step - 1, len(self))
+        order = permutation(len(self.images), purpose="order", parts=(self.seed, epoch))
+        start = index * self.share.batch_size
+        return epoch, index, order[start : start + self.share.batch_size].tolist()
+
     def _training_batches(self, epoch: int, *, first: int) -> Iterator[Batch]:
         order = self._epoch_order(epoch)
         size, offset = self.share.size, self.share.offset

@@ -8,13 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganvas.engine.out_of_memory import is_out_of_memory, of_training
+from ganvas.engine.out_of_memory import REMEDY, is_out_of_memory, of_command, of_training
 from ganvas.errors import ConfigError, GanvasError
 
 if TYPE_CHECKING:
     from ganvas.engine.build import Checked
 
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk's quota is used up"}
+_LOWER = {
+    "train": REMEDY,
+    "evaluate": "lower batch_size or num, or leave measures out (metrics=[…])",
+    "sample": "lower n",
+    "latent": "lower the number of images or the tool's steps",
+}
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -29,9 +35,9 @@ def reason_of(error: BaseException, *, folder: Path, checked: Checked) -> str:
     if isinstance(error, GanvasError):
         text = str(error)
     elif is_out_of_memory(error):
-        text = f"{of_training(checked, error)}; {_going_on(folder)}"
+        text = f"{of_training(checked, error)}; {_going_on(folder, changed=True)}"
     elif isinstance(error, OSError) and (fault := disk_fault(error)):
-        text = f"{fault}: {folder} could not be written; {_going_on(folder)}"
+        text = f"the run could not be written, {fault}; {_going_on(folder)}"
     else:
         text = f"{type(error).__name__}: {error}"
     return (text.splitlines() or [""])[0]
@@ -54,6 +60,15 @@ def written(place: Path) -> Iterator[None]:
         ) from error
 
 
+def fault_of_machine(error: BaseException, *, command: str) -> str | None:
+    """One line where a command found no memory, or a disk that takes no more; else None."""
+    if is_out_of_memory(error):
+        return of_command(error, remedy=_LOWER.get(command, "work on less at once"))
+    if isinstance(error, OSError) and (fault := disk_fault(error)):
+        return f"{error.filename or 'a file'} could not be written: {fault}; mend that"
+    return None
+
+
 def disk_fault(error: OSError) -> str | None:
     """What is wrong with a disk that took no more; None where that is not the fault."""
     number = error.errno or 0
@@ -66,8 +81,9 @@ def disk_fault(error: OSError) -> str | None:
     return f"the disk fails ({error.strerror})" if number == errno.EIO else None
 
 
-def _going_on(folder: Path) -> str:
+def _going_on(folder: Path, *, changed: bool = False) -> str:
     """How to go on, where there is a checkpoint to go on from."""
     if not (folder / "checkpoints" / "last.ckpt").is_file():
-        return "no checkpoint was written before it; mend that, then begin again"
-    return f"mend that, then go on with resume={folder}"
+        return f"mend that, then begin again (there is no checkpoint in {folder})"
+    meant = " resume_with_changes=true" if changed else ""
+    return f"mend that, then go on with resume={folder}{meant}"

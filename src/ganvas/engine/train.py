@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -107,13 +108,13 @@ def train_checked(
         inbox.hold()  # a run has a whole record, or none
         with written(resume or place):
             if resume is None or checkpoint is None:
-                record = _create(checked, data, overrides, place, folder)
+                record = _create(checked, data, overrides, place, folder, facts=told)
             else:
                 record = RunRecord.open(resume)
                 checkpoint = make_last(resume, checkpoint)
                 keep_conditions(record, checked)
                 rewind(record, state, checked, overrides=overrides, changes=changes)
-            record.set(**told)
+                record.set(**told)
         outcome = _recorded(checked, data, record, inbox, checkpoint=checkpoint)
     if reproduces is None:
         _summarise(checked, data, record.path)
@@ -186,6 +187,8 @@ def _create(
     overrides: Sequence[str],
     place: Path,
     folder: Path | None,
+    *,
+    facts: Mapping[str, Any],
 ) -> RunRecord:
     settings = checked.settings
     record = RunRecord.create(
@@ -199,7 +202,12 @@ def _create(
         dataset_fingerprint=data.fingerprint,
         folder=folder,
     )
-    record.set(choices=checked.choices, **_conditions(checked, record))
+    try:
+        record.set(choices=checked.choices, **_conditions(checked, record), **facts)
+    except BaseException:
+        record.close()
+        shutil.rmtree(record.path, ignore_errors=True)
+        raise
     return record
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
@@ -30,7 +31,7 @@ class RunLog:
         """Starts to copy INFO and above of ganvas, warnings and above of Lightning."""
         if self._handler is not None:
             return
-        handler = logging.FileHandler(self.path, encoding="utf-8", delay=True)
+        handler = _File(self.path, encoding="utf-8", delay=True)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         ours = logging.getLogger(_OURS)
         self._level = ours.level
@@ -76,6 +77,19 @@ class RunLog:
             )
             self._handler.handle(record)
         self._shown(message, category, filename, lineno, *rest, **named)
+
+
+@final
+class _File(logging.FileHandler):
+    """Drops what a full disk has no room for: what fails for that is told elsewhere."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Say nothing where logging would print a traceback."""
+
+    def close(self) -> None:
+        """Close the file, written out or not."""
+        with suppress(OSError):
+            super().close()
 
 
 @final
