@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 from ganvas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ganvas.proof.reproduce import Reproduction
+    from rich.console import Console
+
+    from ganvas.proof.original import Original
+    from ganvas.proof.settings import ReproduceSettings
 
 USAGE = "ganvas reproduce RUN [--steps N] [--checkout] [tolerance=0.01 out=FOLDER key=value …]"
 _FLAGS = {"--steps": "steps", "--tolerance": "tolerance", "--out": "out", "--threads": "threads"}
@@ -33,30 +36,36 @@ def reproduce(arguments: Sequence[str]) -> int:
     settings = command_settings(ReproduceSettings, "reproduce", run, overrides)
     from rich.console import Console
 
+    from ganvas.engine.signals import signal_inbox
     from ganvas.proof.original import find_originals
-    from ganvas.proof.reproduce import reproduce as repeat
-    from ganvas.proof.shown import print_conditions, print_reach, print_verdict
 
-    console = Console(soft_wrap=False)
+    console = Console()
     originals = find_originals(run, trust=settings.trust)
     if settings.out is not None and len(originals) > 1:
         raise ConfigError(f"out={settings.out}: {run} names {len(originals)} runs; leave out= out")
-    codes = []
-    for original in originals:
-        if codes:
-            console.print()
-        console.print(f"reproducing {original.folder}", highlight=False, soft_wrap=True)
-
-        def looked_at(done: Reproduction) -> None:
-            print_conditions(done, console)
-            print_reach(done.reach, console)
-
-        done = repeat(original, settings, checked=looked_at)
-        codes.append(done.exit_code)
-        print_verdict(done, console)
-        if done.exit_code in _SIGNALS:
-            break
+    codes: list[int] = []
+    with signal_inbox():
+        for original in originals:
+            codes.append(_one(original, settings, console))
+            if codes[-1] in _SIGNALS:
+                break
     return _worst(codes)
+
+
+def _one(original: Original, settings: ReproduceSettings, console: Console) -> int:
+    """The exit code of one run, with all that there is to say about it printed."""
+    from ganvas.errors import InterruptedRun
+    from ganvas.proof.reproduce import reproduce as repeat
+    from ganvas.proof.shown import print_conditions, print_verdict
+
+    console.print(f"reproducing {original.folder}", highlight=False, soft_wrap=True)
+    try:
+        done = repeat(original, settings, told=lambda done: print_conditions(done, console))
+    except InterruptedRun as error:  # outside of the re-run, which says so by its outcome
+        return 128 + error.signal
+    print_verdict(done, console)
+    console.print()
+    return done.exit_code
 
 
 def _worst(codes: Sequence[int]) -> int:

@@ -276,9 +276,9 @@ def _trained(
 ) -> str | None:
     """Train and test; why training ended before its budget was spent."""
     hub.start(config=checked.config, tags=checked.settings.tags)
-    session = Session(
-        checked, data, folder=hub.record.path, hub=hub, inbox=inbox, console=Console()
-    )
+    reported = "reproduction_of" in hub.record.content  # then progress is beside the matter
+    console = Console(stderr=reported)
+    session = Session(checked, data, folder=hub.record.path, hub=hub, inbox=inbox, console=console)
     if features := frozen_hash(session.model):
         hub.record.set(features=features)
     session.fit(checkpoint=checkpoint)

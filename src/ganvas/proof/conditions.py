@@ -127,16 +127,16 @@ def check_hardware(record: Mapping[str, Any], checked: Checked) -> Condition:
     )
 
 
-def check_threads(record: Mapping[str, Any], checked: Checked, *, threads: int | None) -> Condition:
-    """Threads and ranks; `threads` are those that the re-run is given, None for its own."""
-    settings = checked.settings.trainer
-    world, recorded = settings.devices * settings.num_nodes, recorded_threads(record, checked)
-    present = provenance.hardware()["torch_threads"]
-    own = present if world == 1 else max(1, present // world)
-    given = settings.num_threads or threads or own
-    note = ""
-    if recorded and not threads and not settings.num_threads and own != recorded:
-        given, note = own, f"the re-run is given {recorded}"
+def check_threads(
+    record: Mapping[str, Any], config: Mapping[str, Any], *, threads: int | None
+) -> Condition:
+    """Threads and ranks; `threads` are those that the re-run is told to have, None for its own."""
+    world, recorded = num_ranks(config), recorded_threads(record, config)
+    present = max(1, int(provenance.hardware()["torch_threads"]) // world)
+    fixed = config["trainer"].get("num_threads")
+    given, note = fixed or threads or present, ""
+    if recorded and not threads and given != recorded:
+        note = f"the re-run is given {recorded}"
     match = same(recorded, given)
     ranks = "" if world == 1 else f"{world} ranks × "
     return Condition(
@@ -149,14 +149,19 @@ def check_threads(record: Mapping[str, Any], checked: Checked, *, threads: int |
     )
 
 
-def recorded_threads(record: Mapping[str, Any], checked: Checked) -> int | None:
+def recorded_threads(record: Mapping[str, Any], config: Mapping[str, Any]) -> int | None:
     """CPU threads that each rank of the run had."""
     told = (record.get("determinism") or {}).get("threads")
     if told is not None:
         return int(told)
     former = (record.get("hardware") or {}).get("torch_threads")  # of an earlier version
-    world = checked.settings.trainer.devices * checked.settings.trainer.num_nodes
-    return None if former is None else max(1, int(former) // world)
+    return None if former is None else max(1, int(former) // num_ranks(config))
+
+
+def num_ranks(config: Mapping[str, Any]) -> int:
+    """Processes that train."""
+    trainer = config["trainer"]
+    return int(trainer.get("devices") or 1) * int(trainer.get("num_nodes") or 1)
 
 
 def check_determinism(record: Mapping[str, Any], checked: Checked) -> Condition:
@@ -165,7 +170,8 @@ def check_determinism(record: Mapping[str, Any], checked: Checked) -> Condition:
     mode = deterministic_mode(settings)
     left_out = ("threads", *(() if on_gpu(settings) else _OF_GPUS))
     here = _less(provenance.determinism(mode, threads=1), left_out)
-    recorded = _less(record.get("determinism"), left_out)
+    told = record.get("determinism")
+    recorded = None if told is None else _less(told, left_out)
     match = same(recorded, here)
     keys = [k for k in here if (recorded or here).get(k) != here[k]] or ["deterministic"]
     free = mode is not True
@@ -179,8 +185,8 @@ def check_determinism(record: Mapping[str, Any], checked: Checked) -> Condition:
     )
 
 
-def _less(values: Mapping[str, Any] | None, keys: tuple[str, ...]) -> dict[str, Any] | None:
-    return None if values is None else {k: v for k, v in values.items() if k not in keys}
+def _less(values: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {k: v for k, v in values.items() if k not in keys}
 
 
 def _listed(values: Mapping[str, Any], keys: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +10,26 @@ from ganvas.engine.checkpoint_files import read_checkpoint, weights_of
 from ganvas.engine.content_hash import content_hash
 from ganvas.engine.train import parent_weights
 from ganvas.errors import CheckpointError, GanvasError
-from ganvas.proof.conditions import NONE, UNRECORDED, Condition, Match, same, short
+from ganvas.proof.conditions import UNRECORDED, Condition, Match, same, short
+from ganvas.tracking.redact import config_hash
 
 if TYPE_CHECKING:
-    from ganvas.data import ImageData
     from ganvas.engine.build import Checked
+
+
+def check_config(record: Mapping[str, Any], config: Mapping[str, Any]) -> Condition:
+    """Whether `config.yaml` is what the run recorded the hash of."""
+    recorded, here = record.get("config_hash"), config_hash(config)
+    match = same(recorded, here)
+    note = "config.yaml is not the one that the run recorded: it was edited since"
+    return Condition(
+        "config",
+        short(recorded) or UNRECORDED,
+        short(here),
+        match,
+        decides=True,
+        note=note if match == "differs" else "",
+    )
 
 
 def check_history(record: Mapping[str, Any]) -> Condition:
@@ -31,19 +46,17 @@ def check_history(record: Mapping[str, Any]) -> Condition:
     )
 
 
-def check_data(record: Mapping[str, Any], data: ImageData) -> Condition:
+def check_data(record: Mapping[str, Any], fingerprint: str | None) -> Condition:
     """The images, their labels and their splits."""
     recorded = record.get("dataset_fingerprint")
-    match = same(recorded, data.fingerprint)
+    match = same(recorded, fingerprint)
     return Condition(
         "data",
         short(recorded) or UNRECORDED,
-        short(data.fingerprint),
+        short(fingerprint),
         match,
         decides=True,
-        note=f"the images of {data.name} are not those it was trained on"
-        if match == "differs"
-        else "",
+        note="the images are not those it was trained on" if match == "differs" else "",
     )
 
 
@@ -89,18 +102,32 @@ def check_parent(record: Mapping[str, Any], checked: Checked) -> Condition | Non
     return Condition("parent", short(recorded) or UNRECORDED, shown, match, decides=True, note=note)
 
 
-def check_features(record: Mapping[str, Any], again: Mapping[str, Any]) -> Condition | None:
-    """Networks of features inside the model; known once it has been built again."""
-    recorded, here = record.get("features"), again.get("features")
-    if recorded is None and here is None:
-        return None
-    return Condition(
-        "features",
-        short(recorded) or UNRECORDED,
-        short(here) or NONE,
-        same(recorded, here),
-        explains=recorded != here,
-    )
+def check_built(
+    record: Mapping[str, Any], again: Mapping[str, Any], known: Sequence[Condition]
+) -> list[Condition]:
+    """What only the re-run's own record tells: networks of features, and code and data elsewhere.
+
+    Args:
+        record: of the run.
+        again: of the re-run.
+        known: conditions that were looked at before.
+    """
+    found, names = [], {condition.name for condition in known}
+    if record.get("features") or again.get("features"):
+        found.append(_told("features", record.get("features"), again.get("features")))
+    if "data" not in names:
+        fingerprint = again.get("dataset_fingerprint")
+        found.append(check_data(record, fingerprint))
+    recorded, here = ((r.get("code") or {}).get("sources") for r in (record, again))
+    if any(c.name == "code" and c.note.startswith("checked out") for c in known):
+        found.append(_told("sources", recorded, here))
+    return found
+
+
+def _told(name: str, recorded: str | None, here: str | None) -> Condition:
+    match = same(recorded, here)
+    shown = short(recorded) or UNRECORDED, short(here) or UNRECORDED
+    return Condition(name, *shown, match, explains=match == "differs")
 
 
 def weights_told(record: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:

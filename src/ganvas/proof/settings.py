@@ -26,6 +26,7 @@ class ReproduceSettings(Section):
     run: str
     steps: Positive | None
     checkout: bool
+    diff: bool | None
     tolerance: Annotated[float, Field(ge=0, lt=1)]
     threads: Annotated[int, Field(ge=1, le=1024)] | None
     evaluations: bool
@@ -38,9 +39,9 @@ class ReproduceSettings(Section):
 
     def places(self, recorded: dict[str, str]) -> Places:
         """Folders to use: as given, else as recorded where it exists, else this machine's."""
-        chosen = {}
+        chosen: dict[str, str] = {}
         for key, given in self.paths.model_dump().items():
-            own = recorded.get(key)
-            there = own is not None and Path(own).is_dir()
+            own = recorded.get(key) or ""
+            there = bool(own) and Path(own).is_dir()
             chosen[key] = given or (own if there else getattr(self.here, key))
         return Places(**{k: str(Path(v).expanduser().absolute()) for k, v in chosen.items()})

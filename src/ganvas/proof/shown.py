@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ganvas.proof.rerun import Reach
+from ganvas.proof.verdict import DIVERGED, WITHIN
+from ganvas.tracking.sources import checkout
 
 if TYPE_CHECKING:
-    from ganvas.proof.conditions import Condition
-    from ganvas.proof.reproduce import Reproduction
+    from ganvas.proof.reproduction import Reproduction
 
 _MARKS = {"same": "green", "equal": "green", "differs": "red", "unknown": "yellow"}
 _SHOWN_METRICS = 12
@@ -32,6 +32,8 @@ def print_conditions(done: Reproduction, console: Console) -> None:
             _line(console, f"{condition.name}: {condition.note}")
     for text in done.original.lacks:
         _line(console, f"the record lacks {text}")
+    if done.reach.why:
+        _line(console, done.reach.why)
 
 
 def print_verdict(done: Reproduction, console: Console) -> None:
@@ -53,14 +55,13 @@ def print_verdict(done: Reproduction, console: Console) -> None:
         words = Text(done.verdict.words, style="bold")
         words.append(f": {done.verdict.text}", style="not bold")
         console.print(words)
+        if advice := _advice(done):
+            _line(console, advice)
+    else:
+        reason = None if done.outcome is None else done.outcome.reason
+        _line(console, f"no verdict: the re-run did not end ({reason})")
     if done.folder is not None:
-        _line(console, f"re-run: {done.folder}" if parts else f"report: {done.folder}")
-
-
-def print_reach(reach: Reach, console: Console) -> None:
-    """How far the run is repeated, where not to its end."""
-    if reach.why:
-        _line(console, reach.why)
+        _line(console, f"{'re-run' if done.outcome else 'report'}: {done.folder}")
 
 
 def _metrics(done: Reproduction) -> Table:
@@ -89,13 +90,8 @@ def _line(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def hint(done: Reproduction) -> str | None:
-    """What to try where the code differs."""
+def _advice(done: Reproduction) -> str | None:
+    """What to try where other code may be the cause."""
     code = next((c for c in done.conditions if c.name == "code"), None)
-    return _hint(code) if code is not None and code.verdict == "differs" else None
-
-
-def _hint(code: Condition) -> str | None:
-    from ganvas.tracking.sources import checkout
-
-    return "--checkout runs the recorded commit" if checkout() and code.recorded else None
+    other = code is not None and code.verdict == "differs" and done.exit_code in (WITHIN, DIVERGED)
+    return "--checkout runs the code of the recorded commit" if other and checkout() else None

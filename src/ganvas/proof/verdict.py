@@ -66,7 +66,8 @@ def judge(conditions: Sequence[Condition], comparison: Comparison, *, reach: str
     differing = [part for part in compared if part.outcome == "differs"]
     altered = next((c for c in conditions if c.name == "weights" and c.verdict == "differs"), None)
     if not differing and altered is None:
-        return Verdict(EQUAL, WORDS[EQUAL], _claim(comparison, reach))
+        other = [c.name for c in conditions if c.verdict == "differs"]
+        return Verdict(EQUAL, WORDS[EQUAL], _claim(comparison, reach, other))
     explaining = [c for c in conditions if c.explains]
     bits = [part for part in differing if part.name.startswith(_BITS)]
     deciding = [metric for metric in comparison.moved if metric.decides]
@@ -76,10 +77,12 @@ def judge(conditions: Sequence[Condition], comparison: Comparison, *, reach: str
     return _diverged(comparison, explaining, altered=altered, within=within)
 
 
-def _claim(comparison: Comparison, reach: str) -> str:
+def _claim(comparison: Comparison, reach: str, other: Sequence[str]) -> str:
     names = [p.name for p in comparison.parts if p.outcome == "equal"]
     left = [p.name for p in comparison.parts if p.outcome == "not compared"]
-    text = f"{_joined(names)} {'are' if len(names) > 1 else 'is'} the same, bit for bit"
+    text = _joined(names)
+    if other:
+        text += f", under other conditions ({_joined(other)})"
     if left:
         text += f"; not compared: {_joined(left)}"
     return f"{text} ({reach})" if reach else text
