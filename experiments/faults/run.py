@@ -5,8 +5,9 @@
     python experiments/faults/run.py --table                   # write the table again
 
 A class is a function of `kills.py` or `faults.py`; each runs in a process of its own, two at once,
-but for those that a module calls ALONE, and writes `results/CLASS.json` after each trial. The
-folders of lost trials stay.
+but for those that a module calls ALONE, and writes `results/CLASS.json` after each trial. With
+`--trials`, results stay in the folder of the runs, and the page as it was. The folders of lost
+trials stay, too.
 """
 
 from __future__ import annotations
@@ -74,10 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(names))
         return 0
+    results = RESULTS
     if not options.table:
-        _campaign(options, names)
-    write_table()
-    return int(any(trial["lost"] for name in names for trial in _recorded(name)["trials"]))
+        work = options.work or Path(tempfile.mkdtemp(prefix="ganvas-faults-"))
+        results = work / "results" if options.trials else RESULTS
+        _campaign(options, names, work.resolve(), results)
+    if results == RESULTS:
+        write_table()
+    recorded = [_recorded(_file(results, name))["trials"] for name in names]
+    return int(any(trial["lost"] for trials in recorded for trial in trials))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -96,19 +102,19 @@ class _Raw(argparse.RawDescriptionHelpFormatter):
     """Shows the module's text as it is."""
 
 
-def _campaign(options: argparse.Namespace, names: Sequence[str]) -> None:
-    work = options.work or Path(tempfile.mkdtemp(prefix="ganvas-faults-"))
+def _campaign(options: argparse.Namespace, names: Sequence[str], work: Path, results: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
+    results.mkdir(exist_ok=True)
     print(f"seed {options.seed}, {len(names)} classes, in {work}", flush=True)
     began = time.monotonic()
     alone = {name for module in modules() for name in module.ALONE}
     driven.serve(work)
     with ThreadPoolExecutor(options.workers) as pool:
         together = [name for name in names if name not in alone]
-        list(pool.map(lambda name: _class(name, work, options), together))
+        list(pool.map(lambda name: _class(name, work, results, options), together))
     for name in names:
         if name in alone:
-            _class(name, work, options)
+            _class(name, work, results, options)
     seconds = time.monotonic() - began
     print(f"{seconds:.0f} s")
     if not options.only and options.trials is None:
@@ -118,12 +124,12 @@ def _campaign(options: argparse.Namespace, names: Sequence[str]) -> None:
         work.rmdir()  # unless a lost trial has left something there
 
 
-def _class(name: str, work: Path, options: argparse.Namespace) -> None:
+def _class(name: str, work: Path, results: Path, options: argparse.Namespace) -> None:
     """One class, in a process of its own; an end before its time is a lost trial."""
-    folder = work / _slug(name)
+    folder, file = work / _slug(name), _file(results, name)
     shutil.rmtree(folder, ignore_errors=True)
     context = multiprocessing.get_context("forkserver")
-    process = context.Process(target=_try, args=(name, folder, options.seed, options.trials))
+    process = context.Process(target=_try, args=(name, folder, file, options.seed, options.trials))
     process.start()
     process.join(CLASS_SECONDS)
     if process.is_alive():
@@ -131,50 +137,50 @@ def _class(name: str, work: Path, options: argparse.Namespace) -> None:
         process.kill()
         process.join()
     if process.exitcode:
-        record = _recorded(name)
+        record = _recorded(file)
         why = f"the trials broke off ({process.exitcode}); see {folder}/error.txt"
         record["trials"].append(asdict(Trial(name, "the class", lost=True, result=why)))
-        _write(name, record)
+        _write(file, record)
     with suppress(OSError):
         folder.rmdir()
-    found = _recorded(name)["trials"]
-    lost = [trial for trial in found if trial["lost"]]
-    seconds = _recorded(name)["seconds"]
-    print(f"{name}: {len(found)} trials, {len(lost)} lost, {seconds} s", flush=True)
+    record = _recorded(file)
+    found, lost = record["trials"], [trial for trial in record["trials"] if trial["lost"]]
+    print(f"{name}: {len(found)} trials, {len(lost)} lost, {record['seconds']} s", flush=True)
     for trial in lost:
         print(f"  lost: {trial['subject']}: {trial['result']}", flush=True)
 
 
-def _try(name: str, folder: Path, seed: int, num: int | None) -> None:
+def _try(name: str, folder: Path, file: Path, seed: int, num: int | None) -> None:
     """In a process of its own: try a class, and record each trial as it is done."""
     driven.settle()
     folder.mkdir(parents=True)
     os.chdir(folder)
     began = time.monotonic()
     record: dict[str, Any] = {"class": name, "seed": seed, "seconds": 0, "trials": []}
-    _write(name, record)
+    _write(file, record)
     try:
         for trial in islice(classes()[name](folder, Random(f"{seed} {name}")), num):
             record["trials"].append(asdict(trial))
             record["seconds"] = round(time.monotonic() - began)
-            _write(name, record)
+            _write(file, record)
     except Exception:
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         sys.exit(1)
 
 
-def _write(name: str, record: dict[str, Any]) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{_slug(name)}.json"
+def _file(results: Path, name: str) -> Path:
+    return results / f"{_slug(name)}.json"
+
+
+def _write(file: Path, record: dict[str, Any]) -> None:
     temporary = file.with_suffix(".tmp")
     temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     temporary.replace(file)
 
 
-def _recorded(name: str) -> dict[str, Any]:
-    file = RESULTS / f"{_slug(name)}.json"
+def _recorded(file: Path) -> dict[str, Any]:
     if not file.is_file():
-        return {"class": name, "seed": None, "seconds": 0, "trials": []}
+        return {"seed": None, "seconds": 0, "trials": []}
     return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
@@ -218,7 +224,7 @@ def _heading() -> Iterator[str]:
 def _rows() -> Iterator[str]:
     yield "| fault class | trials | lost | result |"
     yield "|---|---|---|---|"
-    trials = [trial for name in classes() for trial in _recorded(name)["trials"]]
+    trials = [trial for name in classes() for trial in _recorded(_file(RESULTS, name))["trials"]]
     for fault in dict.fromkeys(trial["fault"] for trial in trials):
         ours = [trial for trial in trials if trial["fault"] == fault]
         lost = sum(trial["lost"] for trial in ours)

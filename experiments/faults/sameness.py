@@ -17,10 +17,10 @@ _TIMES = {"seconds", "ganvas_hashes"}
 def differences(run: Path, whole: Path) -> list[str]:
     """What a run that was killed and resumed has otherwise than the undisturbed one.
 
-    Compared are the last, the best and the periodic checkpoints (weights, averages, optimisers, counters,
-    schedules, monitors, random states: all but the clock), every row of `metrics.csv` but for
-    times, `trace.csv` and all pictures byte for byte, metrics and status in `run.json`, and the
-    names of all files.
+    Compared are the last, the best and the periodic checkpoints (weights, averages, optimisers,
+    counters, schedules, monitors, random states: all but the clock), every row of `metrics.csv`
+    but for times, `trace.csv` and all pictures byte for byte, metrics and status in `run.json`,
+    and the names of all files.
     """
     return [*_names(run, whole), *_checkpoints(run, whole), *_tables(run, whole)]
 

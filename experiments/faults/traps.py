@@ -45,6 +45,34 @@ class Trap:
 
 
 @dataclass(frozen=True)
+class FileTrap:
+    """A hook: the process kills itself before it does something to a file for the n-th time.
+
+    Args:
+        event: of `sys.audit`, e.g. "os.rename".
+        end: of the file's name; of a rename or link, of its new name.
+        number: n, from 1.
+    """
+
+    event: str
+    end: str
+    number: int = 1
+
+    def __call__(self) -> None:
+        """Put the trap in its place."""
+        left = self.number
+
+        def audit(event: str, arguments: tuple[Any, ...]) -> None:
+            nonlocal left
+            if event == self.event and str(arguments[event != "open"]).endswith(self.end):
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(audit)
+
+
+@dataclass(frozen=True)
 class Counts:
     """A hook: how often each point is reached is in `FILE`, one byte for each time.
 

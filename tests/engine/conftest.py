@@ -9,5 +9,6 @@ from engine_helpers import (
     vae_copy,
     vae_run,
 )
+from killing import wholes
 
-__all__ = ["ae_run", "fresh_modules", "gan_run", "no_gpu", "place", "vae_copy", "vae_run"]
+__all__ = ["ae_run", "fresh_modules", "gan_run", "no_gpu", "place", "vae_copy", "vae_run", "wholes"]

@@ -1,0 +1,65 @@
+"""Each family, killed in the midst of an epoch, of a validation and of a write, ends the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from killing import FAMILIES, QUICK, FileTrap, Trap, differences, killed, only_run, resumed, status
+
+POINTS = {
+    "mid-epoch": Trap("step", 19),  # of the second epoch of 12; checkpoints are of steps 12 and 16
+    "validation": Trap("evaluation batch", 4),  # the last of the second validation
+    "write": Trap("write of a checkpoint", 6),
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_killed_run_ends_as_the_undisturbed_one(
+    family: str, point: str, wholes: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Checkpoints (but for the clock), figures, trace, pictures and the names of all files."""
+    killed(tmp_path, *QUICK, *FAMILIES[family], hook=POINTS[point])
+    cut = only_run(tmp_path)
+    assert status(cut) == "running"
+    assert differences(cut, wholes(family))
+    resumed(cut)
+    assert differences(cut, wholes(family)) == []
+
+
+@pytest.mark.parametrize(
+    "trap",
+    [
+        FileTrap("os.rename", "last.ckpt", 5),  # next.ckpt stands, last.ckpt is the one before
+        FileTrap("os.rename", "best.ckpt", 2),  # last.ckpt stands, the best one is to be it
+        FileTrap("os.rename", "step-00000016.ckpt"),
+        FileTrap("os.rename", "samples-00000024.png"),  # validated and saved, not shown
+        FileTrap("os.rename", "run.json", 7),
+    ],
+    ids=["last", "best", "periodic", "picture", "record"],
+)
+def test_killed_between_two_files(
+    trap: FileTrap, wholes: Callable[..., Path], tmp_path: Path
+) -> None:
+    killed(tmp_path, *QUICK, *FAMILIES["vae"], hook=trap)
+    cut = only_run(tmp_path)
+    resumed(cut)
+    assert differences(cut, wholes("vae")) == []
+
+
+def test_killed_again_and_again(wholes: Callable[..., Path], tmp_path: Path) -> None:
+    """In the first steps of resuming, in its write, before the tables are cut, and at its end."""
+    killed(tmp_path, *QUICK, *FAMILIES["gan"], hook=Trap("step", 15))
+    cut = only_run(tmp_path)
+    for trap in (
+        Trap("step", 2),
+        Trap("write of a checkpoint", 1),
+        FileTrap("os.rename", "trace.csv"),
+        Trap("write of a checkpoint", 3),
+    ):
+        killed(tmp_path, f"resume={cut}", hook=trap)
+        assert status(cut) == "running"
+    resumed(cut)
+    assert differences(cut, wholes("gan")) == []
