@@ -1,4 +1,4 @@
-"""A W&B server that takes what a run sends; it can stop answering."""
+"""A W&B server that takes what a run sends; it can hang, close connections, refuse and fail."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ class FakeServer(ThreadingHTTPServer):
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.silent = False
         self.refuses = False
+        self.closes = False
+        self.fails = False
         self.history: dict[str, list[dict[str, Any]]] = {}
         self.closing = threading.Event()
 
@@ -64,6 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.silent:
             self.server.closing.wait(30)
             return
+        if self.server.closes:
+            self.close_connection = True
+            return
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
@@ -71,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.path, query))
         self._keep(query)
         out = json.dumps({"data": _data(query, self.server.history)}).encode()
-        self.send_response(401 if self.server.refuses else 200)
+        self.send_response(500 if self.server.fails else 401 if self.server.refuses else 200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(out)))
         self.end_headers()
