@@ -133,13 +133,17 @@ def train_there(
     Returns:
         How it ended, and the run's folder; None where it was refused.
     """
-    paths = [str(tree / "src"), os.environ.get("PYTHONPATH", "")]
-    known = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [sys.executable, "-m", "ganvas", "train", *overrides]
     place.mkdir(parents=True)
     with tempfile.TemporaryFile() as said:
-        child = subprocess.Popen(command, env=known, stdin=subprocess.DEVNULL, stdout=said,
-                                 stderr=said)  # fmt: skip
+        child = subprocess.Popen(
+            command,
+            env=_environment(tree, environment),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            process_group=0,  # Ctrl-C reaches it once, through this process
+        )
         with _passed_on(child) as came:
             code = _watch(child, place, enough)
         said.seek(0)
@@ -149,6 +153,24 @@ def train_there(
     code = 128 + came[0] if came else code
     reason = None if code == 0 else next((x for x in reversed(lines) if x.strip()), "no message")
     return Outcome(folder or place, code, reason), folder
+
+
+def evaluate_there(
+    tree: Path, run: Path, overrides: Sequence[str], *, environment: Mapping[str, str]
+) -> None:
+    """Measure by the worktree's code; what it refuses is not in the run's record afterwards."""
+    subprocess.run(
+        [sys.executable, "-m", "ganvas", "evaluate", str(run), *overrides],
+        env=_environment(tree, environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+
+
+def _environment(tree: Path, added: Mapping[str, str]) -> dict[str, str]:
+    paths = [str(tree / "src"), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, **added, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _watch(child: subprocess.Popen[bytes], place: Path, enough: Callable[[Path], bool]) -> int:

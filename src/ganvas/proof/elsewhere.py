@@ -15,6 +15,7 @@ from ganvas.engine.command import as_override
 from ganvas.engine.runs import read_config
 from ganvas.errors import RunError
 from ganvas.proof.checkout import (
+    evaluate_there,
     overrides_of,
     recorded_commit,
     same_config,
@@ -24,6 +25,7 @@ from ganvas.proof.checkout import (
 )
 from ganvas.proof.comparison import read_trace
 from ganvas.proof.conditions import Condition, num_ranks, recorded_threads
+from ganvas.proof.remeasure import commands_of, of_any_call
 from ganvas.proof.verdict import not_comparable
 
 if TYPE_CHECKING:
@@ -84,6 +86,14 @@ def repeat_there(
             environment=environment,
             enough=enough,
         )
+        if (
+            made is not None
+            and last is None
+            and settings.evaluations
+            and same_config(made, expected)
+        ):
+            for command in commands_of(record):
+                evaluate_there(tree, made, of_any_call(command), environment=environment)
     if made is not None:
         other = not same_config(made, expected)
         name = str(record.get("name") or "run")

@@ -13,6 +13,7 @@ from ganvas.engine.settings import EvaluateSettings
 from ganvas.errors import GanvasError
 from ganvas.evaluation.result import Result, differing
 from ganvas.proof.comparison import Comparison, Moved, relative
+from ganvas.tracking.files import read_run_json
 
 if TYPE_CHECKING:
     from ganvas.proof.settings import ReproduceSettings
@@ -91,13 +92,30 @@ def _again(
     return same[-1]
 
 
+def commands_of(record: Mapping[str, Any]) -> list[list[str]]:
+    """What was typed after `ganvas evaluate RUN`, each once; less what is of one call."""
+    typed = [r["provenance"].get("command") for r in record.get("evaluations") or []]
+    unique = dict.fromkeys(tuple(map(str, c)) for c in typed if c is not None)
+    return [list(command) for command in unique]
+
+
+def of_any_call(command: Sequence[str]) -> list[str]:
+    """Without the folders and trusted modules of the call it was."""
+    return [text for text in command if not text.startswith(_OF_THIS_CALL)]
+
+
 def _measured(
     command: Sequence[str], folder: Path, settings: ReproduceSettings
 ) -> list[Result] | str:
     if any(text.startswith("checkpoint=") and "/" in text for text in command):
         return "not re-measured, since it was of a file of weights"
+    earlier = [Result.from_dict(r) for r in read_run_json(folder).get("evaluations") or []]
+    if earlier := [r for r in earlier if r.provenance.get("command") == list(command)]:
+        return earlier  # in the worktree, by the code that trained it
+    if settings.checkout:
+        return "not re-measured, as the recorded commit could not"
     given = settings.paths.model_dump(exclude={"runs_dir"}, exclude_none=True)
-    typed = [text for text in command if not text.startswith(_OF_THIS_CALL)]
+    typed = of_any_call(command)
     try:
         asked = command_settings(EvaluateSettings, "evaluate", str(folder), typed)
         paths = asked.paths.model_copy(update=given)
@@ -117,5 +135,5 @@ def _compare(comparison: Comparison, recorded: Result, here: Result, *, toleranc
     both = len(spread) == 2  # noqa: PLR2004
     allowed = _ERRORS * math.hypot(*spread) if both else relative(was, now, tolerance)
     name = f"{recorded.split}/{recorded.name} evaluated"
-    comparison.moved.append(Moved(name, was, now, allowed))
+    comparison.moved.append(Moved(name, was, now, allowed, recorded.higher_is_better is not None))
     return False

@@ -24,7 +24,10 @@ __all__ = ["Collection", "Curve", "MetricValue", "RunView", "read_runs"]
 T = TypeVar("T")
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # six times as fast, where it was built
-_FACTS = ("command", "git", "packages", "hardware", "config_hash", "dataset_fingerprint", "wandb")
+_FACTS = (
+    "command", "git", "packages", "hardware", "config_hash", "dataset_fingerprint", "wandb",
+    "reproduction_of",
+)  # fmt: skip
 _MANY = 1000
 _STATUSES = ("running", "finished", "failed", "interrupted")
 
@@ -50,11 +53,12 @@ def read_runs(
     """All runs at or under some paths, each once, and the cells of sweeps that have no run yet.
 
     Of a cell that was tried again in another folder the last run counts; an earlier one is read
-    where its own folder is given.
+    where its own folder is given. So is a run that `ganvas reproduce` made: it is no seed more.
 
     Args:
         paths: run folders, sweep folders, folders of runs.
-        say: gets a line before so many runs are read that it takes a while.
+        say: gets a line before so many runs are read that it takes a while, and one where
+            reproductions are left out.
 
     Raises:
         RunError: there is no such folder. A damaged run is a line in `problems` instead.
@@ -75,11 +79,25 @@ def read_runs(
             read.append(_read(folder, root=root, cell=index_of.get(folder)))
         except RunError as error:
             problems.append(str(error))
+    read = _without_reproductions(read, given=given, say=say)
     read.sort(key=lambda pair: (pair[0].created or "", _number(pair[0].cell), pair[0].place))
     for sweep in sweeps:
         waiting = [cell for cell in cells.get(sweep, ()) if not {*cell.runs} & {*folders}]
         read += [(_waiting(cell, root=root), {}) for cell in waiting]
     return Collection(_finished(read), tuple(problems), root)
+
+
+def _without_reproductions(
+    read: list[tuple[RunView, Readings]], *, given: set[Path], say: Callable[[str], None] | None
+) -> list[tuple[RunView, Readings]]:
+    """Less the runs that repeat another one, unless their own folder was given."""
+    kept = [
+        (run, readings) for run, readings in read
+        if not run.facts["reproduction_of"] or run.path in given
+    ]  # fmt: skip
+    if say is not None and (left := len(read) - len(kept)):
+        say(f"{left} reproduction{'s' * (left > 1)} left out; give their folders to see them")
+    return kept
 
 
 def _find(paths: Sequence[Path | str], problems: list[str]) -> tuple[list[Path], list[Path]]:
