@@ -22,6 +22,7 @@ from ganvas.tracking.files import read_run_json
 
 CONFIG = "config.yaml"
 CARD = "README.md"
+MAX_DEPTH = 100
 NEEDED = (CONFIG, "run.json")
 PICTURE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}-\d{8}\.png"
 """A picture that training wrote, in `samples/`."""
@@ -133,9 +134,8 @@ def _check(archive: Path, folder: Path) -> None:
     """
     try:
         for file in folder.glob("*.yaml"):
-            text = file.read_text(encoding="utf-8")
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-                raise _odd(archive, f"{file.name} has aliases")
+            if fault := _yaml_fault(file.read_text(encoding="utf-8")):
+                raise _odd(archive, f"{file.name} {fault}")
         config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
         _check_record(archive, read_run_json(folder))
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
@@ -147,6 +147,19 @@ def _check(archive: Path, folder: Path) -> None:
     paths = config.get("paths") if isinstance(config, dict) else None
     if not isinstance(paths, dict) or paths != {name: mark(name) for name in own_folders()}:
         raise _odd(archive, f"{CONFIG} names folders in `paths`")
+
+
+def _yaml_fault(text: str) -> str | None:
+    """Why a YAML that is small might become large, or keep its readers busy."""
+    depth = 0
+    for event in yaml.parse(text):
+        if isinstance(event, yaml.AliasEvent):
+            return "has aliases"
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            return "is nested too deep"
+    return None
 
 
 def _check_record(archive: Path, record: dict[str, Any]) -> None:

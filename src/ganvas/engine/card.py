@@ -271,7 +271,7 @@ def _plain(value: Any) -> str:
 def _inner(value: Any) -> str:
     if isinstance(value, Mapping | list):
         return f"({_plain(value)})"
-    text = str(value)
+    text = str(value).lower() if value is None or isinstance(value, bool) else str(value)
     is_hash = len(text) > 2 * _SHORT and set(text) <= set("0123456789abcdef")
     return f"{text[:_SHORT]}…" if is_hash else text
 

@@ -26,6 +26,8 @@ from ganvas.tracking.redact import redact, redact_text
 
 CHECKPOINTS = {"both": ("best", "last"), "best": ("best",), "last": ("last",), "none": ()}
 TABLES = ("metrics.csv", "trace.csv")
+_ABSOLUTE = re.compile(r"""(?<![\w.~>/…:-])/(?:[^\s/'",:]+/)+([^\s/'",:]+/[^\s/'",:]+)""")
+"""A path, of which two parts are told."""
 DIFFS = (DIFF_FILE, "ganvas.diff")
 
 
@@ -191,9 +193,7 @@ class _Hider:
             return [self(value) for value in node]
         if not isinstance(node, str):
             return node
-        text = redact_text(hide_folders(node, self._known))
-        path = Path(text)
-        return "/".join(["…", *path.parts[-2:]]) if path.is_absolute() else text
+        return _ABSOLUTE.sub(r"…/\1", redact_text(hide_folders(node, self._known)))
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

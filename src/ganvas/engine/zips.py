@@ -23,12 +23,11 @@ MAX_RATIO = 100
 """Of all content to the size of the zip; the tables of long runs reach 20."""
 FREE_BYTES = 64 * 2**20
 """That a zip of any size may hold."""
-MAX_TEXT_BYTES = 16 * 2**20
-"""Of a JSON or YAML file, which is read at once."""
+MAX_TEXT_BYTES = {".json": 16 * 2**20, ".md": 2**20, ".yaml": 2**18}
+"""Of a file that is read at once."""
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 _PACKED = (".csv", ".diff", ".json", ".md", ".yaml")  # weights and pictures are dense as they are
-_AT_ONCE = (".json", ".yaml", ".md")
 _CHUNK = 2**20
 _ENCRYPTED = 0x1
 
@@ -140,7 +139,7 @@ def _entries(
             raise _refusal(source, f"{name!r}, which is no plain file")
         if name.lower() in found:
             raise _refusal(source, f"{name!r} twice")
-        if name.endswith(_AT_ONCE) and info.file_size > MAX_TEXT_BYTES:
+        if info.file_size > MAX_TEXT_BYTES.get(Path(name).suffix, info.file_size):
             raise _refusal(source, f"{info.file_size:,} bytes of {name}")
         found[name.lower()] = info
     size = sum(info.file_size for info in infos)
@@ -167,7 +166,7 @@ def _manifest(
     if MANIFEST not in entries:
         raise HostileZipError(f"{source} is no exported run: it has no {MANIFEST}")
     with opened.open(entries[MANIFEST]) as file:
-        text = file.read(MAX_TEXT_BYTES)
+        text = file.read(MAX_TEXT_BYTES[".json"])
     try:
         content = json.loads(text)
         version, files = content["format_version"], dict(content["files"])

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +11,11 @@ from ganvas.errors import RunError
 from ganvas.proof.original import Original
 from ganvas.proof.synthetic import Row, lay_out
 from ganvas.tracking.files import RUN_FILE
+from ganvas.tracking.wandb_records import items, records
 
 LACKS = ("a trace", "weights", "pictures", "packages and hardware", "the data's fingerprint")
 
 _OWN = ("_wandb", "_timestamp", "_runtime", "_step")
-_MAGIC = b":W&B"
-_FILE_HEADER, _BLOCK = 7, 32768
-_PIECE = struct.Struct("<IHB")  # checksum, length, kind
-_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _DEPTH = 3  # run/wandb/offline-run-…/run-….wandb
 
 
@@ -133,14 +127,10 @@ def _read(file: Path, told: Told) -> None:
     Raises:
         RunError: if it is damaged.
     """
-    messages: Any = import_module("wandb.proto.wandb_internal_pb2")
-    faults: Any = import_module("google.protobuf.message")
     try:
-        for data in _payloads(file.read_bytes()):
-            record = messages.Record()
-            record.ParseFromString(data)
+        for record in records(file.read_bytes()):
             _take(told, record)
-    except (OSError, ValueError, faults.DecodeError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise RunError(f"{file} can't be read as W&B's ({error})") from error
 
 
@@ -148,45 +138,10 @@ def _take(told: Told, record: Any) -> None:
     kind = record.WhichOneof("record_type")
     if kind == "run":
         told.name = record.run.display_name
-        told.config.update(_items(record.run.config.update))
+        told.config.update(items(record.run.config.update))
     elif kind == "config":
-        told.config.update(_items(record.config.update))
+        told.config.update(items(record.config.update))
     elif kind == "history":
-        told.history.append(_items(record.history.item))
+        told.history.append(items(record.history.item))
     elif kind == "exit":
         told.exit_code = record.exit.exit_code
-
-
-def _items(items: Iterable[Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for item in items:
-        *outer, last = list(item.nested_key) or [item.key]
-        inside = found
-        for key in outer:
-            inside = inside.setdefault(key, {})
-        inside[last] = json.loads(item.value_json)
-    return found
-
-
-def _payloads(data: bytes) -> Iterator[bytes]:
-    """Whole records of a log in LevelDB's form; a last one that was cut short is left out.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    if data[:4] != _MAGIC:
-        raise ValueError("it does not begin as W&B's files do")
-    parts, at = b"", _FILE_HEADER
-    while at + _PIECE.size <= len(data):
-        room = _BLOCK - at % _BLOCK
-        if room < _PIECE.size:
-            at += room
-            continue
-        _, length, kind = _PIECE.unpack_from(data, at)
-        at += _PIECE.size
-        if kind not in (_FULL, _FIRST, _MIDDLE, _LAST) or at + length > len(data):
-            return
-        parts = (b"" if kind in (_FULL, _FIRST) else parts) + data[at : at + length]
-        at += length
-        if kind in (_FULL, _LAST):
-            yield parts
