@@ -54,6 +54,13 @@ def test_each_difference_is_named_and_nothing_is_changed(run: Path) -> None:
     assert files_of(run) == before
 
 
+def test_an_empty_name_begins_no_new_run(place: Path) -> None:
+    said = ganvas("train", "resume=")
+    assert said.code == 2
+    assert said.message.startswith("resume=: must be a run's folder, got nothing")
+    assert list(place.iterdir()) == []
+
+
 def test_an_edited_config_is_a_difference(run: Path) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["optimizer"]["lr"] = 0.5

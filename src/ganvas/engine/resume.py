@@ -35,9 +35,15 @@ _OF_A_START = ("init_from", "checkpoint")
 
 
 def resume_target(overrides: Sequence[str]) -> str | None:
-    """The RUN of `resume=RUN`, if it is there."""
-    found = [o.partition("=")[2] for o in overrides if o.startswith("resume=")]
-    return found[-1].strip("'\"") if found and found[-1] not in ("null", "") else None
+    """The RUN of `resume=RUN`, if it is there.
+
+    Raises:
+        ConfigError: if it is empty, as an unset variable of the shell is; no new run is meant then.
+    """
+    found = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith("resume=")]
+    if found and not found[-1]:
+        raise ConfigError("resume=: must be a run's folder, got nothing; resume=null is a new run")
+    return found[-1] if found and found[-1] != "null" else None
 
 
 def resume_run(target: str, overrides: Sequence[str]) -> Outcome:
