@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -198,7 +198,7 @@ def compare_metrics(
     here: Mapping[tuple[int, str], Sequence[float]],
     *,
     last: int | None,
-    loose: Sequence[int] = (),
+    loose: Collection[int] = (),
 ) -> tuple[int, list[First]]:
     """How many rows were compared, and those that differ, in the order of steps.
 
@@ -206,14 +206,17 @@ def compare_metrics(
         recorded: of the run.
         here: of the re-run.
         last: last step of a prefix, whose rows count where both runs have them.
-        loose: steps where the run once ended and went on, which left rows of their own.
+        loose: steps around those where the run once ended and went on: its means are over other
+            windows there.
     """
     found, compared = [], 0
     for key in sorted({*recorded, *here}, key=lambda k: k[0]):
         step, name = key
         old, new = recorded.get(key), here.get(key)
         one_sided = old is None or new is None
-        if (last is not None and (step > last or one_sided)) or (one_sided and step in loose):
+        if last is not None and (step > last or one_sided):
+            continue
+        if step in loose and (one_sided or name.startswith("train/")):
             continue
         compared += 1
         for was, now in zip_longest((old or [])[-1:], (new or [])[-1:]):
@@ -248,7 +251,9 @@ def relative(a: float, b: float, tolerance: float) -> float:
     return tolerance * largest if math.isfinite(largest) else 0.0
 
 
-def compare_pictures(recorded: Path, here: Path, *, last: int | None) -> tuple[int, list[str]]:
+def compare_pictures(
+    recorded: Path, here: Path, *, last: int | None, loose: Collection[int] = ()
+) -> tuple[int, list[str]]:
     """How many of `samples/*.png` were compared, and what differs, a line for each."""
     import numpy as np
     from PIL import Image
@@ -257,8 +262,10 @@ def compare_pictures(recorded: Path, here: Path, *, last: int | None) -> tuple[i
     for file in sorted((recorded / "samples").glob("*.png")):
         match = _PICTURE.fullmatch(file.name)
         other = here / "samples" / file.name
-        if match is None or (last is not None and (int(match[1]) > last or not other.is_file())):
+        if match is None or (last is not None and int(match[1]) > last):
             continue
+        if not other.is_file() and (last is not None or int(match[1]) in loose):
+            continue  # a run that ended there showed what it had
         compared += 1
         if not other.is_file():
             found.append(f"{file.name}: the re-run made none")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ganvas.engine.runs import read_config
 from ganvas.proof import inputs
 from ganvas.proof.comparison import (
     Comparison,
+    First,
     Moved,
     Trace,
     compare_metrics,
@@ -66,12 +69,21 @@ def compare(
         found.add("trace", "not compared", "the record has none")
     recorded = inputs.weights_told(record, folder)
     compare_weights(found, recorded, now.get("weights") or {}, folders=(folder, again), last=last)
-    _compare_values(found, record, now, (metrics, read_metrics(again)), settings, last=last)
-    num, faults = compare_pictures(folder, again, last=last)
+    loose = _around_resumes(record, read_config(folder))
+    both = metrics, read_metrics(again)
+    _compare_values(found, record, now, both, settings, last=last, loose=loose)
+    num, faults = compare_pictures(folder, again, last=last, loose=loose)
     if num:
         text = faults[0] if faults else f"{num}, pixel by pixel"
         found.add("pictures", "differs" if faults else "equal", text)
     compare_evaluations(found, record, again, settings, whole=last is None)
+
+
+def _around_resumes(record: Mapping[str, Any], config: Mapping[str, Any]) -> set[int]:
+    """From each step that the run went on from to the end of its window of logging."""
+    every = int(config["trainer"].get("log_every_n_steps") or 1)
+    began = [int(part["from_step"]) for part in record.get("resumed") or []]
+    return {step for first in began for step in range(first, -(-first // every) * every + 1)}
 
 
 def _compare_values(
@@ -82,11 +94,13 @@ def _compare_values(
     settings: ReproduceSettings,
     *,
     last: int | None,
+    loose: Collection[int],
 ) -> None:
     """Rows of metrics, and final and best values with their protocol."""
-    loose = [int(part["from_step"]) for part in record.get("resumed") or []]
-    num, rows = compare_metrics(*tables, last=last, loose=loose)
-    if num:
+    num, rows = compare_metrics(*tables, last=last, loose=loose) if tables[0] else (0, [])
+    if not num:
+        found.add("metrics.csv", "not compared", "the record has no rows in common")
+    else:
         text = f"{num:,} values" + (f", {len(rows):,} differ" if rows else "")
         found.add("metrics.csv", "differs" if rows else "equal", text)
     if rows and found.first is None:
@@ -102,10 +116,12 @@ def _compare_values(
         found.add("final and best", "not compared", "measured by another protocol now")
     if not found.measured or (rows and not moved):
         final = max((row.step for row in rows), default=0)
-        moved = [
-            Moved(f"{r.term} at {r.step}", r.recorded, r.here,
-                  relative(r.recorded, r.here, settings.tolerance))
-            for r in rows if r.step == final and r.recorded is not None and r.here is not None
-        ]  # fmt: skip
+        moved = [_as_moved(row, settings.tolerance) for row in rows if row.step == final]
         found.measured = found.measured or bool(num)
     found.moved += moved
+
+
+def _as_moved(row: First, tolerance: float) -> Moved:
+    """A value that only one of the two has is beyond any tolerance."""
+    was, now = (math.nan if v is None else v for v in (row.recorded, row.here))
+    return Moved(f"{row.term} at {row.step}", was, now, relative(was, now, tolerance))

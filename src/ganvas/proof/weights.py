@@ -40,6 +40,8 @@ def compare_weights(
             comparison.add(part, "not compared", text)
         elif name not in here:
             comparison.add(part, "differs", "the re-run kept none")
+        elif last is not None and here[name]["step"] != last:
+            comparison.add(part, "not compared", f"the re-run's are of step {here[name]['step']}")
         elif told["sha256"] == here[name]["sha256"]:
             comparison.add(part, "equal", f"step {told['step']}, sha256 {short(told['sha256'])}…")
         else:
