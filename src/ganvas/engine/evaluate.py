@@ -61,8 +61,7 @@ def evaluate(
     Raises:
         GanvasError: if the run, its checkpoint or its data can't be used, or a measure not taken.
     """
-    place = find_run(settings.run)
-    folder = place.folder
+    folder = (place := find_run(settings.run)).folder
     checked = _checked(folder, settings)
     prior, data = build_prior(settings.prior, trust=checked.trust), build_data(checked)
     measures = build_measures(settings.metrics)
@@ -73,7 +72,7 @@ def evaluate(
         raise RunError(f"split={settings.split}: {data.name} has no such images; choose another")
     model, checkpoint = restore(checked, folder, settings.checkpoint)
     file = checkpoint_path(folder, settings.checkpoint)
-    with _ranks() as (rank, world_size), _held(folder, rank=rank) as record:
+    with _ranks() as (rank, world_size), _held(place, rank=rank) as record:
         model = model.to(pick_device(settings.accelerator)).eval()
         source = own_or_source(prior, model, folder=folder, checkpoint=file, data=lambda: data)
         paths = checked.settings.paths
@@ -98,15 +97,7 @@ def evaluate(
         results = _results(findings, subject, file.name, provenance=whence, directions=higher)
         if record is not None:
             record.add_evaluations([result.as_dict() for result in results])
-            _tell(place)
     return results, unfit
-
-
-def _tell(place: Place) -> None:
-    """Where the values of an exported run are: its zip stays as it is."""
-    if place.archive is not None:
-        text = f"ganvas: recorded in {place.folder / RUN_FILE}, since a zip is not written to"
-        Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
 def _check_images(folder: Path, data: ImageData) -> None:
@@ -224,16 +215,29 @@ def _results(
 
 
 @contextmanager
-def _held(folder: Path, *, rank: int) -> Iterator[RunRecord | None]:
-    """The run's record, held from before the work to its end; in ranks other than 0, None."""
+def _held(place: Place, *, rank: int) -> Iterator[RunRecord | None]:
+    """The run's record, held from before the work to its end; in ranks other than 0, None.
+
+    Raises:
+        RunError: if another process holds it, or it can't be written.
+    """
     if rank > 0:
         yield None
         return
-    record = RunRecord.open(folder, resume=False)
+    try:
+        record = RunRecord.open(place.folder, resume=False)
+    except OSError as error:
+        raise RunError(
+            f"{place.folder} can't be written ({error.strerror or error}), and what is measured is "
+            "recorded there; make it writable, or copy the run"
+        ) from error
     try:
         yield record
     finally:
         record.close()
+    if place.archive is not None:
+        text = f"ganvas: recorded in {place.folder / RUN_FILE}, since a zip is not written to"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
 @contextmanager
