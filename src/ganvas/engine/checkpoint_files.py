@@ -133,6 +133,13 @@ def weights_hashes(run: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def weights_file(run: Path, name: str) -> Path:
+    """Where the weights of `best` or `last` are, or would be; of an export, without the rest."""
+    file = run / "checkpoints" / f"{name}.ckpt"
+    exported = file.with_suffix(SUFFIX)
+    return exported if exported.is_file() and not file.is_file() else file
+
+
 def weights_of(file: Path) -> dict[str, Any]:
     """Step and hash of the weights in a checkpoint, as the file tells them."""
     if file.suffix == SUFFIX:

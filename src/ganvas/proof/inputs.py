@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganvas.engine.checkpoint_files import read_checkpoint, weights_of
+from ganvas.engine.checkpoint_files import read_checkpoint, weights_file, weights_of
 from ganvas.engine.content_hash import content_hash
 from ganvas.engine.train import parent_weights
 from ganvas.errors import CheckpointError, GanvasError
@@ -65,7 +65,7 @@ def check_weights(record: Mapping[str, Any], folder: Path) -> Condition:
     recorded = record.get("weights") or {}
     faults, here = [], []
     for name, told in recorded.items():
-        file = folder / "checkpoints" / f"{name}.ckpt"
+        file = weights_file(folder, name)
         if not file.is_file():
             continue
         try:
@@ -74,7 +74,7 @@ def check_weights(record: Mapping[str, Any], folder: Path) -> Condition:
             found = "damaged"
         here.append(f"{name} {short(found)}")
         if found != told["sha256"]:
-            faults.append(f"{name}.ckpt is not what the run recorded: altered or damaged since")
+            faults.append(f"{file.name} is not what the run recorded: altered or damaged since")
     verdict: Match = "differs" if faults else "same" if here else "unknown"
     return Condition(
         "weights",
@@ -134,7 +134,7 @@ def weights_told(record: Mapping[str, Any], folder: Path) -> dict[str, dict[str,
     """Step and hash of the weights by name: as recorded, else as the files tell."""
     told = dict(record.get("weights") or {})
     for name in ("last", "best"):
-        file = folder / "checkpoints" / f"{name}.ckpt"
+        file = weights_file(folder, name)
         if name not in told and file.is_file() and not record.get("weights"):
             told[name] = weights_of(file)
     return told

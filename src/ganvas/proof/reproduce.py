@@ -51,7 +51,8 @@ def reproduce(original: Original, settings: ReproduceSettings, *, told: Told) ->
     place = Path(str(places.runs_dir)) / FOLDER
     done = Reproduction(original, settings.tolerance)
     done.conditions = [inputs.check_config(record, config), inputs.check_history(record)]
-    done.verdict = ruled_out(done.conditions)
+    fault = original.fault
+    done.verdict = not_comparable(fault) if fault else ruled_out(done.conditions)
     if done.verdict is None:
         try:
             checked = to_repeat(folder, record, settings, places)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ganvas.engine.checkpoint_files import read_checkpoint
+from ganvas.engine.checkpoint_files import read_checkpoint, weights_file
 from ganvas.errors import CheckpointError
 from ganvas.proof.comparison import Comparison
 from ganvas.proof.conditions import short
@@ -45,7 +45,7 @@ def compare_weights(
         elif told["sha256"] == here[name]["sha256"]:
             comparison.add(part, "equal", f"step {told['step']}, sha256 {short(told['sha256'])}…")
         else:
-            files = [folder / "checkpoints" / f"{name}.ckpt" for folder in folders]
+            files = [weights_file(folder, name) for folder in folders]
             comparison.add(part, "differs", _difference(*files))
 
 
