@@ -12,7 +12,7 @@ from random import Random
 
 from driven import Drive, drive
 from sameness import differences
-from stops import SIZE, Paused, faults_of, resumed, run_in, status_of, trained
+from stops import Paused, faults_of, resumed, run_in, size, status_of, trained
 from trials import Trial
 
 ROOM = "size=64m"
@@ -40,8 +40,19 @@ def remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
 
 
+@contextmanager
+def covered(folder: Path) -> Iterator[None]:
+    """A folder that may only be read; files that are open stay so."""
+    subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
 def full(folder: Path, random: Random) -> Iterator[Trial]:
-    """Runs on disks of random sizes, or filled up by others in mid-run; room is made, and resume."""
+    """Disks of random sizes, or filled up by others in mid-run; then room is made, and resume."""
     for logger, number in (("none", 14), ("wandb", 4)):
         kind = f"logger={logger}"
         whole = trained(folder / f"whole-{logger}", kind)
@@ -50,13 +61,13 @@ def full(folder: Path, random: Random) -> Iterator[Trial]:
             room = random.randrange(8, size) if index % 2 else random.randrange(8, 100)
             place = folder / f"{logger}-{index}"
             with disk(place / "runs", f"size={room}k"):
-                started = drive(place, "train", *SIZE, kind)
+                started = drive(place, "train", *size(kind))
                 subject = f"vae, {kind}, a disk of {room} KiB"
                 yield _after_full(started, started.code(), subject, whole)
         for index in range(number // 2 - 1):
             place, steps = folder / f"{logger}-filled-{index}", random.randrange(3, 38)
             with disk(place / "runs", ROOM):
-                started = drive(place, "train", *SIZE, kind, hook=Paused(steps))
+                started = drive(place, "train", *size(kind), hook=Paused(steps))
                 started.until((place / "paused").exists)
                 _fill(place / "runs" / "of-others")
                 (place / "go").touch()
@@ -108,7 +119,7 @@ def read_only(folder: Path, random: Random) -> Iterator[Trial]:
         with disk(place / name, ROOM):
             remount(place / name, "ro")
             variables = {"GANVAS_CACHE_DIR": str(place / name)} if name == "cache" else {}
-            started = drive(place, "train", *SIZE, **variables)
+            started = drive(place, "train", *size(), **variables)
             code, faults = started.code(), faults_of(started)
             if code != 2 or "ead-only" not in started.printed():
                 faults.append(f"exit code {code}: {started.printed()[-300:]}")
@@ -117,18 +128,17 @@ def read_only(folder: Path, random: Random) -> Iterator[Trial]:
     for number in range(4):
         place, steps = folder / f"ro-{number}", random.randrange(7, 38)
         with disk(place / "runs", ROOM):
-            started = drive(place, "train", *SIZE, hook=Paused(steps))
+            started = drive(place, "train", *size(), hook=Paused(steps))
             started.until((place / "paused").exists)
-            remount(place / "runs", "ro")
-            (place / "go").touch()
-            code, faults, run = started.code(), faults_of(started), run_in(place)
-            if code != 1 or "ead-only" not in started.printed():
-                faults.append(f"exit code {code}: {started.printed()[-300:]}")
-            again = drive(place, "train", f"resume={run}")
-            if (second := again.code()) != 2 or "ead-only" not in again.printed():
-                faults.append(f"resume ended with {second}: {again.printed()[-300:]}")
-            faults += faults_of(again)
-            remount(place / "runs", "rw")
+            with covered(place / "runs"):
+                (place / "go").touch()
+                code, faults, run = started.code(), faults_of(started), run_in(place)
+                if code != 1 or "ead-only" not in started.printed():
+                    faults.append(f"exit code {code}: {started.printed()[-300:]}")
+                again = drive(place, "train", f"resume={run}")
+                if (second := again.code()) != 2 or "ead-only" not in again.printed():
+                    faults.append(f"resume ended with {second}: {again.printed()[-300:]}")
+                faults += faults_of(again)
             faults += resumed(place, run, whole) if run else ["there is no run"]
         result = "; ".join(faults) or "stopped cleanly, refused to go on, resumed once writable"
         yield Trial("read-only folder", f"after {steps} steps", bool(faults), result)
@@ -139,7 +149,7 @@ def two_processes(folder: Path, random: Random) -> Iterator[Trial]:
     whole = trained(folder / "whole")
     for number, many in enumerate((1, 1, 4, 4)):
         place, steps = folder / f"held-{number}", random.randrange(7, 38)
-        first = drive(place, "train", *SIZE, hook=Paused(steps))
+        first = drive(place, "train", *size(), hook=Paused(steps))
         first.until((place / "paused").exists)
         run = run_in(place)
         assert run is not None
@@ -166,7 +176,7 @@ def _race(folder: Path, whole: Path) -> Iterator[Trial]:
     """A killed run leaves its lock file, and three processes want to go on with it at once."""
     for number in range(3):
         place = folder / f"race-{number}"
-        killed = drive(place, "train", *SIZE, hook=Paused(20))
+        killed = drive(place, "train", *size(), hook=Paused(20))
         killed.until((place / "paused").exists)
         killed.kill_group()
         killed.code()
@@ -182,9 +192,9 @@ def _race(folder: Path, whole: Path) -> Iterator[Trial]:
 
 
 def changed_data(folder: Path, random: Random) -> Iterator[Trial]:
-    """Image files are altered, removed or added between a kill and resume, or while a run goes on."""
+    """Image files are altered, removed or added between kill and resume, or during the run."""
     images = folder / "images"
-    _draw(images, random)
+    draw(images, random)
     of_files = ["dataset=image_folder", "dataset.image_size=8", "dataset.source.channels=1"]
     of_files += ["dataset.batch_size=20", "dataset.val_size=20", "trainer.max_steps=30"]
     whole = trained(folder / "whole", *of_files, f"dataset.root={images}")
@@ -195,16 +205,17 @@ def changed_data(folder: Path, random: Random) -> Iterator[Trial]:
             copy = place / "images"
             place.mkdir()
             shutil.copytree(images, copy, symlinks=True)
-            yield _with_change(place, copy, change, when, of_files, whole)
+            yield _with_change(place, copy, change, when, of_files=of_files, whole=whole)
 
 
-def _draw(images: Path, random: Random) -> None:
+def draw(images: Path, random: Random, *, name: str = "") -> None:
+    """200 pictures of noise."""
     from PIL import Image
 
     images.mkdir(parents=True)
     for i in range(200):
         picture = Image.frombytes("L", (8, 8), random.randbytes(64))
-        picture.save(images / f"{i:03d}.png")
+        picture.save(images / f"{i:03d}{name}.png")
 
 
 def _change(images: Path, change: str) -> None:
@@ -219,10 +230,10 @@ def _change(images: Path, change: str) -> None:
 
 
 def _with_change(
-    place: Path, images: Path, change: str, when: str, of_files: list[str], whole: Path
+    place: Path, images: Path, change: str, when: str, *, of_files: list[str], whole: Path
 ) -> Trial:
     mine = [*of_files, f"dataset.root={images}"]
-    started = drive(place, "train", *SIZE, *mine, hook=Paused(20))
+    started = drive(place, "train", *size(*mine), hook=Paused(20))
     started.until((place / "paused").exists)
     faults: list[str] = []
     if when == "during the run":
