@@ -11,7 +11,7 @@ from sameness import differences
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "tracking"))
 
-from wandb_reader import OfflineRun, read_wandb
+from wandb_reader import OfflineRun, read_as_it_is, read_wandb
 
 _TIMES = ("_", "seconds", "train/images_per_second", "usage/")
 
@@ -19,7 +19,7 @@ _TIMES = ("_", "seconds", "train/images_per_second", "usage/")
 def wandb_differences(run: Path, whole: Path) -> list[str]:
     """As `differences`; and one id, and each figure and picture shown once."""
     ours, theirs = offline_files(run), offline_files(whole)
-    ids = {file.run_id for file in ours}
+    ids = {file.run_id for file in ours if file.run_id}  # none where all of it was lost
     found = differences(run, whole)
     if len(ids) != 1:
         found.append(f"W&B: {len(ids)} ids in {len(ours)} files: {sorted(ids)}")
@@ -31,7 +31,8 @@ def wandb_differences(run: Path, whole: Path) -> list[str]:
 
 def offline_files(run: Path) -> list[OfflineRun]:
     """What each of a run's offline files tells, the oldest first."""
-    return [read_wandb(file) for file in sorted(run.glob("wandb/offline-run-*/run-*.wandb"))]
+    *killed, last = sorted(run.glob("wandb/offline-run-*/run-*.wandb"))
+    return [*map(read_as_it_is, killed), read_wandb(last)]
 
 
 def _shown(files: list[OfflineRun]) -> Counter[tuple[Any, str, str]]:

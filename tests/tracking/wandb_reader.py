@@ -40,12 +40,12 @@ class OfflineRun:
 def read_wandb(path: Path) -> OfflineRun:
     """Waits for the end of the file: W&B's service writes it shortly after `finish` returns."""
     deadline = time.monotonic() + 5
-    while (run := _read(path)).exit_code is None and time.monotonic() < deadline:
+    while (run := read_as_it_is(path)).exit_code is None and time.monotonic() < deadline:
         time.sleep(0.01)
     return run
 
 
-def _read(path: Path) -> OfflineRun:
+def read_as_it_is(path: Path) -> OfflineRun:
     from wandb.proto import wandb_internal_pb2
 
     run = OfflineRun()
@@ -100,6 +100,8 @@ def _payloads(data: bytes) -> list[bytes]:
             continue
         _, length, kind = _RECORD_HEADER.unpack_from(data, at)
         at += _RECORD_HEADER.size
+        if at + length > len(data):
+            break  # of a process that was killed
         parts = (b"" if kind in {_FULL, _FIRST} else parts) + data[at : at + length]
         at += length
         assert kind in {_FULL, _FIRST, _MIDDLE, _LAST}

@@ -182,10 +182,12 @@ class RunRecord:
 
         Args:
             step: of the checkpoint.
-            traced: last step whose trace was written when it was made; None for `step`.
+            traced: last step whose trace was written when it was made; None for `step`. The
+                window from there on is in the checkpoint, and its means come again, too.
         """
-        self._metrics.truncate(step)
-        self._trace.truncate(step if traced is None else traced)
+        last = step if traced is None else traced
+        self._metrics.truncate(last)
+        self._trace.truncate(last)
         self._summary.rewind(step, rows=self._metrics.rows())
         self.flush()
 

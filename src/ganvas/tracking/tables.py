@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -101,8 +101,8 @@ class MetricsTable:
         self._new = False
 
     def truncate(self, step: int) -> None:
-        """Drops the rows of later steps."""
-        _drop_after(self._file, step)
+        """Drops the rows of later steps, and what was tested at the end: that comes again."""
+        _drop_after(self._file, step, also=lambda line: line.split(",", 4)[3].startswith("test/"))
 
     def rows(self) -> Iterable[tuple[int, str, float]]:
         """(step, name, value) in the order they were logged."""
@@ -171,11 +171,13 @@ def _cells(column: Sequence[float] | None, length: int) -> list[str]:
     return ["" if math.isnan(value) else repr(value) for value in map(float, column)]
 
 
-def _drop_after(file: AppendFile, step: int) -> None:
-    lines = file.lines()
-    kept = [line for i, line in enumerate(lines) if i == 0 or int(line.split(",", 1)[0]) <= step]
-    if len(kept) < len(lines):
-        file.replace(kept)
+def _drop_after(
+    file: AppendFile, step: int, *, also: Callable[[str], bool] = lambda line: False
+) -> None:
+    header, rows = file.lines()[:1], file.lines()[1:]
+    kept = [row for row in rows if int(row.split(",", 1)[0]) <= step and not also(row)]
+    if len(kept) < len(rows):
+        file.replace([*header, *kept])
 
 
 def metrics_frame(path: Path | str) -> pd.DataFrame:

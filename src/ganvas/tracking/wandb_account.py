@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import netrc
 import os
 import sys
@@ -13,6 +14,9 @@ from urllib.parse import urlsplit
 
 from ganvas.errors import ConfigError
 from ganvas.tracking.redact import redact_text
+
+UNSENT = ".unsent"
+"""A file in W&B's folder of an online run, until W&B has taken all of it."""
 
 Mode = Literal["auto", "online", "offline", "disabled"]
 
@@ -93,6 +97,22 @@ def quiet_wandb() -> Any:
     return wandb
 
 
+def mark_unsent(run: Any) -> None:
+    """Note that the server has not got all of an online run yet: it may die, and so may we."""
+    (Path(run.settings.sync_dir) / UNSENT).touch()
+
+
+def finish_sent(run: Any, exit_code: int) -> None:
+    """Finish a run; if the server does not take all of it in time, `ganvas sync` finds it."""
+    try:
+        run.finish(exit_code=exit_code)
+    except TimeoutError:
+        text = "W&B did not take all of the run in time; `ganvas sync` sends it later"
+        logging.getLogger(__name__).warning(text)
+    else:
+        (Path(run.settings.sync_dir) / UNSENT).unlink(missing_ok=True)
+
+
 @contextmanager
 def redacted_command() -> Iterator[None]:
     """Without secrets in the command line, which W&B notes down when a run begins."""
@@ -101,3 +121,21 @@ def redacted_command() -> Iterator[None]:
         yield
     finally:
         sys.argv = typed
+
+
+def hidden_sections(config: Mapping[str, Any], *, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections in whose place an agent's parameter is shown (`model: vae`), key by dotted key."""
+    covered = {k: v for k, v in config.items() if isinstance(v, dict) and k in shown}
+    flat: dict[str, Any] = {}
+    for key, section in covered.items():
+        if not isinstance(shown[key], dict):
+            _flatten(section, prefix=key, into=flat)
+    return {key: value for key, value in flat.items() if key not in shown}
+
+
+def _flatten(section: Mapping[str, Any], *, prefix: str, into: dict[str, Any]) -> None:
+    for key, value in section.items():
+        if isinstance(value, dict) and value:
+            _flatten(value, prefix=f"{prefix}.{key}", into=into)
+        else:
+            into[f"{prefix}.{key}"] = value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -13,10 +14,14 @@ from ganvas.tracking.files import read_run_json
 from ganvas.tracking.wandb_account import (
     Mode,
     configured_mode,
+    finish_sent,
+    hidden_sections,
+    mark_unsent,
     quiet_wandb,
     redacted_command,
     resolved_mode,
 )
+from ganvas.tracking.wandb_files import Known, known, missing_pictures, recorded_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +83,7 @@ class WandbTracker:
         self._run: Any = None
         self._active_mode: Mode = "disabled"
         self._sweep: str | None = None
+        self._known = Known()
 
     def check(self) -> None:
         """Whether the run would be shown; see `Ready.check`."""
@@ -125,10 +131,31 @@ class WandbTracker:
         }
         with redacted_command():
             self._run = self._init(wandb, arguments, run_dir=run_dir)
-        if hidden := _hidden(config, shown=dict(self._run.config)):
+        if hidden := hidden_sections(config, shown=dict(self._run.config)):
             self._run.config.update(hidden)
+        if self._active_mode == "online":  # a server may die, and so may this process
+            mark_unsent(self._run)
+        self._catch_up(run_dir)
+
+    def _catch_up(self, run_dir: Path) -> None:
+        """Show what the record has and W&B was not told of, or lost with a killed process.
+
+        What is shown of later steps comes again, from the same checkpoint, and is left out then.
+        """
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")
+        rows = recorded_rows(run_dir)
+        online = self._active_mode == "online"
+        server_step = int(self._run.summary.get("step", -1)) if online else None
+        self._known = known(run_dir, rows, server_step=server_step)
+        for row in rows:
+            at = {"step": row.step, "images_seen": row.images_seen}
+            self.log_metrics(row.values, **at, seconds=row.seconds)
+        told = set(self._known.of_files)
+        for step, name, image in missing_pictures(run_dir, rows, self._known):
+            self.log_images(name, image, step=step)
+            told.add((step, name))
+        self._known = replace(self._known, of_files=frozenset(told))
 
     def _place(self, agent: str | None, *, run_dir: Path, run_id: str) -> dict[str, Any]:
         """Project, entity and id; W&B would complain of ours where an agent has named them."""
@@ -139,7 +166,11 @@ class WandbTracker:
         if earlier.get("sweep"):
             self._sweep = str(earlier["sweep"])
             return {key: earlier.get(key) for key in ("project", "entity", "id")}
-        return {"project": self.project, "entity": self.entity, "id": run_id}
+        return {
+            "project": self.project,
+            "entity": self.entity,
+            "id": earlier.get("id") or run_id,  # its folder may have been renamed or copied
+        }
 
     def _init(self, wandb: Any, arguments: Mapping[str, Any], *, run_dir: Path) -> Any:
         settings = self._settings(wandb)
@@ -169,6 +200,7 @@ class WandbTracker:
         wanted = {
             "init_timeout": self.init_timeout,
             "finish_timeout": self.finish_timeout,
+            "finish_timeout_raises": True,
             "login_timeout": self.init_timeout,
             "console": "off",
             "silent": True,
@@ -187,13 +219,14 @@ class WandbTracker:
         self, values: Mapping[str, float], *, step: int, images_seen: int, seconds: float
     ) -> None:
         """Shows values by name over `step`."""
-        if self._run is not None:
+        left = {name: value for name, value in values.items() if not self._known.has(step, name)}
+        if self._run is not None and left:
             when = {"step": step, "images_seen": images_seen, "seconds": seconds}
-            self._run.log({**values, **when})
+            self._run.log({**left, **when})
 
     def log_images(self, name: str, image: np.ndarray, *, step: int) -> None:
         """Shows one uint8 picture `(H, W, 3)`."""
-        if self._run is not None:
+        if self._run is not None and not self._known.has(step, name):
             import wandb
 
             self._run.log({name: wandb.Image(image), "step": step})
@@ -242,7 +275,7 @@ class WandbTracker:
         """Ends the run, waiting at most `finish_timeout` seconds for uploads."""
         run, self._run = self._run, None
         if run is not None:
-            run.finish(exit_code=exit_code)
+            finish_sent(run, exit_code)
 
 
 def _short(name: str | None) -> str | None:
@@ -258,21 +291,3 @@ def _recorded(run_dir: Path) -> dict[str, Any]:
         return dict(read_run_json(run_dir).get("wandb") or {})
     except RunError:
         return {}
-
-
-def _hidden(config: Mapping[str, Any], *, shown: Mapping[str, Any]) -> dict[str, Any]:
-    """Sections in whose place an agent's parameter is shown (`model: vae`), key by dotted key."""
-    covered = {k: v for k, v in config.items() if isinstance(v, dict) and k in shown}
-    flat: dict[str, Any] = {}
-    for key, section in covered.items():
-        if not isinstance(shown[key], dict):
-            _flatten(section, prefix=key, into=flat)
-    return {key: value for key, value in flat.items() if key not in shown}
-
-
-def _flatten(section: Mapping[str, Any], *, prefix: str, into: dict[str, Any]) -> None:
-    for key, value in section.items():
-        if isinstance(value, dict) and value:
-            _flatten(value, prefix=f"{prefix}.{key}", into=into)
-        else:
-            into[f"{prefix}.{key}"] = value
