@@ -99,7 +99,7 @@ def test_the_recorded_commit_with_its_changes_gives_the_recorded_run(tmp_path: P
     assert (run / "ganvas.diff").is_file()
     file.write_text(former.replace("beta * rate", "beta * rate * 1.5"))
     out = tmp_path / "plain"
-    said = _ganvas(repository, "reproduce", str(run), f"out={out}", code=4)
+    said = _ganvas(repository, "reproduce", str(run), f"out={out}", "tolerance=0", code=4)
     assert "code: other sources in losses" in said
     assert "--checkout runs the code of the recorded commit" in said
     out = tmp_path / "there"

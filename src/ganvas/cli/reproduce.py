@@ -58,7 +58,8 @@ def _one(original: Original, settings: ReproduceSettings, console: Console) -> i
     from ganvas.proof.reproduce import reproduce as repeat
     from ganvas.proof.shown import print_conditions, print_verdict
 
-    console.print(f"reproducing {original.folder}", highlight=False, soft_wrap=True)
+    named = original.folder if original.kind == "run" else original.source
+    console.print(f"reproducing {named}", highlight=False, markup=False, soft_wrap=True)
     try:
         done = repeat(original, settings, told=lambda done: print_conditions(done, console))
     except InterruptedRun as error:  # outside of the re-run, which says so by its outcome

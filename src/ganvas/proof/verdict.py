@@ -19,6 +19,8 @@ WORDS = {
 
 _BITS = ("trace", "weights", "pictures")
 """Parts that have no tolerance: they are equal, or something else was computed."""
+_ROUNDING = 1e-3
+"""Relative; sums in another order differ by 1e-6 at first, those of 16 bits by more."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,12 @@ def told(first: First) -> str:
     """`loss of step 17 was 0.25, now 0.26`, in full precision."""
     was = "absent" if first.recorded is None else repr(first.recorded)
     now = "absent" if first.here is None else repr(first.here)
-    return f"{first.term} of step {first.step} was {was}, now {now}"
+    text = f"{first.term} of step {first.step} was {was}, now {now}"
+    if first.recorded is not None and first.here is not None:
+        gap = abs(first.here - first.recorded)
+        if gap > _ROUNDING * abs(first.recorded):
+            text += " (too far for rounding: something else was computed)"
+    return text
 
 
 def _joined(names: Sequence[str]) -> str:
