@@ -134,6 +134,13 @@ def _config(change: Callable[[dict[str, Any]], Any]) -> Callable[..., dict[str, 
     return changed
 
 
+def _record(**fields: Any) -> Callable[..., dict[str, bytes]]:
+    def changed(files: dict[str, bytes]) -> dict[str, bytes]:
+        return {**files, "run.json": json.dumps(json.loads(files["run.json"]) | fields).encode()}
+
+    return changed
+
+
 _LAUGHS = b"a: &a [1,1]\nb: &b [*a,*a]\nc: [*b,*b]\n"
 
 
@@ -143,6 +150,10 @@ _LAUGHS = b"a: &a [1,1]\nb: &b [*a,*a]\nc: [*b,*b]\n"
         (_swapped("run.json", b"[" * 100_000), "can't be read"),
         (_swapped("run.json", b"{}"), "damaged"),
         (_swapped("run.json", b'{"format_version":1,"id":"a","status":"finished"}'), "`name`"),
+        (_record(weights={"last": 5}), "`weights.last`"),
+        (_record(evaluations=[{}]), "`evaluations.0.name`"),
+        (_record(metrics={"test/elbo": {"final": 1.0}}), "`metrics.test/elbo.final`"),
+        (_record(id="../../x"), "`id`"),
         (_swapped("config.yaml", b"{" * 5_000), "too deep"),
         (_swapped("config.yaml", b"- 1"), "names folders"),
         (_swapped("config.yaml", _LAUGHS), "aliases"),
