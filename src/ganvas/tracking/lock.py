@@ -30,7 +30,8 @@ class RunLock:
         folder: the run folder.
 
     Raises:
-        RunError: another process holds the lock.
+        RunError: another process holds the lock, or the file system has none.
+        OSError: the folder can't be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,6 +46,12 @@ class RunLock:
                 f"{folder} is in use by process {pid}; wait for it to end, or stop it, "
                 "or start a new run"
             ) from None
+        except OSError as error:
+            self._close()
+            raise RunError(
+                f"{folder}: its file system has no locks ({error.strerror}), and nothing would "
+                "keep a second process out; choose a paths.runs_dir on another one"
+            ) from error
         except BaseException:
             self._close()
             raise
@@ -94,6 +101,8 @@ def holder(folder: Path | str) -> int | None:
     except BlockingIOError:
         pid = os.read(fd, 32).decode(errors="replace").strip()
         return int(pid) if pid.isdigit() else 0
+    except OSError:  # a file system without locks, on which no run is trained
+        return None
     finally:
         os.close(fd)
     return None
