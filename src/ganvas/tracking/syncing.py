@@ -18,6 +18,7 @@ from ganvas.errors import GanvasError, RunError
 from ganvas.tracking.files import find_runs, read_run_json
 from ganvas.tracking.lock import holder
 from ganvas.tracking.record import RunRecord
+from ganvas.tracking.wandb_account import UNSENT
 
 PATIENCE_SECONDS = 15.0
 """How long `wandb sync` may be silent before somebody looks whether the server still answers."""
@@ -35,7 +36,7 @@ class UnreachableError(RunError):
 
 @dataclass(frozen=True)
 class OfflineRun:
-    """A run with files that W&B wrote offline.
+    """A run with files that W&B wrote offline, or that its server did not take.
 
     Attributes:
         folder: of the run.
@@ -76,7 +77,9 @@ def _offline(folder: Path) -> OfflineRun:
     content: dict[str, Any] = {}
     with suppress(RunError):  # what W&B wrote is whole all the same
         content = read_run_json(folder)
-    files = sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda f: f.parent.name)
+    files = [*folder.glob("wandb/offline-run-*/*.wandb")]
+    files += [f for m in folder.glob(f"wandb/run-*/{UNSENT}") for f in m.parent.glob("*.wandb")]
+    files.sort(key=lambda f: f.parent.name.removeprefix("offline-"))
     created = str(content.get("created") or _time_in(folder.name))
     return OfflineRun(folder, created, tuple(dict.fromkeys(f.parent for f in files)))
 
