@@ -10,7 +10,9 @@ import shutil
 import sys
 from pathlib import Path
 
-KEPT = ("name", "status", "seed", "config_hash", "dataset_fingerprint", "choices", "metrics")
+from study import told_of
+
+KEPT = ("name", "status", "command")
 
 
 def main() -> None:
@@ -19,9 +21,8 @@ def main() -> None:
     record = json.loads((run / "run.json").read_text())
     study.mkdir(parents=True, exist_ok=True)
     last = (run / "metrics.csv").read_text().splitlines()[-1].split(",")
-    results = {key: record.get(key) for key in KEPT}
+    results = {key: record.get(key) for key in KEPT} | told_of(run, record)
     results |= {"steps": int(last[0]), "images_seen": int(last[1]), "seconds": float(last[2])}
-    results |= {"hardware": record["hardware"], "packages": record["packages"]}
     (study / f"results-seed{record['seed']}.json").write_text(json.dumps(results, indent=2) + "\n")
     newest: dict[str, Path] = {}
     for picture in sorted((run / "samples").glob("*-*.png")):

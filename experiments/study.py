@@ -29,7 +29,10 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "methods.md"
 WEIGHTS = ROOT / "src" / "ganvas" / "weights" / "mnist.safetensors"
 FAILED = 1
-KEPT = ("seed", "config_hash", "dataset_fingerprint", "choices", "hardware", "packages")
+KEPT = (
+    "seed", "config_hash", "dataset_fingerprint", "choices", "hardware", "packages", "metrics",
+    "weights", "code", "determinism",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,11 +125,19 @@ def train(row: Row, keep: Keep, describe: Callable[[Row], str], *, keep_failed: 
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
             "commit": (record["git"] or {}).get("sha"),
         }
-        result |= keep(run, record, row) | {key: record[key] for key in KEPT}
+        result |= keep(run, record, row) | told_of(run, record)
         row.result.parent.mkdir(exist_ok=True)
         row.result.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"{row.name}: {wall:.0f} s, {describe(row)}", flush=True)
     return True
+
+
+def told_of(run: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """What `ganvas reproduce` needs of a run: parts of its record, and its whole config."""
+    from ganvas.engine.portable import without_folders
+
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    return {key: record.get(key) for key in KEPT} | {"config": without_folders(config)}
 
 
 def class_accuracy(view: ModelView, data: ImageData) -> float | None:

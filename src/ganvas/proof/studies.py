@@ -41,7 +41,9 @@ def _is_result(file: Path) -> bool:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(content, dict) and "config_hash" in content and "seed" in content
+    if not isinstance(content, dict) or "format_version" in content:  # a run.json
+        return False
+    return "config_hash" in content and "seed" in content
 
 
 def original(file: Path, *, trust: Sequence[str] = ()) -> Original:
