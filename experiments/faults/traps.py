@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 Reached = Callable[[], None]
@@ -70,6 +71,26 @@ class FileTrap:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(audit)
+
+
+@dataclass(frozen=True)
+class CallTrap:
+    """A hook: the process kills itself where a method is called.
+
+    Args:
+        method: dotted.
+    """
+
+    method: str
+
+    def __call__(self) -> None:
+        """Put the trap in its place."""
+        owner, _, name = self.method.rpartition(".")
+
+        def trap(*arguments: Any, **named: Any) -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(locate(owner), name, trap)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,19 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "experiments" / "faults"))
 from driven import Drive, Hook, drive
 from families import FAMILIES, SIZE
 from sameness import differences
-from traps import FileTrap, Trap
+from traps import CallTrap, FileTrap, Trap
 
-__all__ = ["FAMILIES", "SIZE", "Drive", "FileTrap", "Trap", "differences", "drive", "wholes"]
+__all__ = [
+    "FAMILIES",
+    "SIZE",
+    "CallTrap",
+    "Drive",
+    "FileTrap",
+    "Trap",
+    "differences",
+    "drive",
+    "wholes",
+]
 
 QUICK = (*SIZE, "test=false")
 

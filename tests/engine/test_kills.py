@@ -6,13 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import FAMILIES, QUICK, FileTrap, Trap, differences, killed, only_run, resumed, status
+from killing import (
+    FAMILIES,
+    QUICK,
+    CallTrap,
+    FileTrap,
+    Trap,
+    differences,
+    killed,
+    only_run,
+    resumed,
+    status,
+)
 
 POINTS = {
     "mid-epoch": Trap("step", 19),  # of the second epoch of 12; checkpoints are of steps 12 and 16
     "validation": Trap("evaluation batch", 4),  # the last of the second validation
     "write": Trap("write of a checkpoint", 6),
 }
+FINISHED = CallTrap("ganvas.tracking.record.RunRecord.end")
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -63,3 +75,15 @@ def test_killed_again_and_again(wholes: Callable[..., Path], tmp_path: Path) -> 
         assert status(cut) == "running"
     resumed(cut)
     assert differences(cut, wholes("gan")) == []
+
+
+@pytest.mark.parametrize("options", [("test=true",), ("dataset.val_size=0",)], ids=["test", "end"])
+def test_killed_at_its_end(
+    options: tuple[str, ...], wholes: Callable[..., Path], tmp_path: Path
+) -> None:
+    """All is written but how it ended: no row of the test, or of the last window, comes twice."""
+    killed(tmp_path, *QUICK, *FAMILIES["vae"], *options, hook=FINISHED)
+    cut = only_run(tmp_path)
+    assert len(list((cut / "samples").iterdir())) > 2
+    resumed(cut)
+    assert differences(cut, wholes("vae", *options)) == []

@@ -102,6 +102,8 @@ class Session:
             val_dataloaders=self.loader("val") if validates else None,
             ckpt_path=str(checkpoint) if checkpoint else None,
         )
+        # Of a run killed once all was trained Lightning leaves the hooks out, and rows may wait.
+        self.figures.flush(self.trainer, self.model)
         if self.hub is not None and self.evaluations is not None:
             spent = {"seconds": self.evaluations.seconds, "of": self.figures.training_seconds}
             self.hub.record.set(evaluation_time=spent)
