@@ -198,9 +198,10 @@ def changed_data(folder: Path, random: Random) -> Iterator[Trial]:
     of_files = ["dataset=image_folder", "dataset.image_size=8", "dataset.source.channels=1"]
     of_files += ["dataset.batch_size=20", "dataset.val_size=20", "trainer.max_steps=30"]
     whole = trained(folder / "whole", *of_files, f"dataset.root={images}")
-    changes = ("altered", "removed", "added", "all gone")
-    for change in changes:
-        for when in ("between kill and resume", "during the run"):
+    changes = dict.fromkeys(("altered", "removed", "added", "all gone"), 2)
+    changes |= {"deleted as decoded": 1, "spoilt as decoded": 1}
+    for change, num in changes.items():
+        for when in ("during the run", "between kill and resume")[:num]:
             place = folder / f"{change}-{when}".replace(" ", "-")
             copy = place / "images"
             place.mkdir()
@@ -225,15 +226,22 @@ def _change(images: Path, change: str) -> None:
         (images / "000.png").unlink()
     elif change == "added":
         shutil.copy(images / "000.png", images / "zzz.png")
-    else:
+    elif change == "all gone":
         shutil.rmtree(images)
+    else:
+        for file in (images.parent / "cache").rglob("*.npy"):
+            if change == "deleted as decoded":
+                file.unlink()
+            else:
+                file.write_bytes(bytes(file.stat().st_size))
 
 
 def _with_change(
     place: Path, images: Path, change: str, when: str, *, of_files: list[str], whole: Path
 ) -> Trial:
     mine = [*of_files, f"dataset.root={images}"]
-    started = drive(place, "train", *size(*mine), hook=Paused(20))
+    cache = {"GANVAS_CACHE_DIR": str(place / "cache")}
+    started = drive(place, "train", *size(*mine), hook=Paused(20), **cache)
     started.until((place / "paused").exists)
     faults: list[str] = []
     if when == "during the run":
@@ -250,7 +258,7 @@ def _with_change(
         started.code()
         run = run_in(place)
         _change(images, change)
-        again = drive(place, "train", f"resume={run}")
+        again = drive(place, "train", f"resume={run}", **cache)
         code, said = again.code(), again.printed()
         if code != 2 or ("images" not in said and "no such" not in said):
             faults.append(f"resume ended with {code}: {said[-300:]}")
