@@ -64,14 +64,9 @@ def repeat_there(
         RunError: if the worktree can't be made.
     """
     folder, last = done.original.folder, done.reach.last
-    config, expected = read_config(folder), record.get("config_hash")
+    expected = record.get("config_hash")
     here = place / f".checkout-{secrets.token_hex(3)}"
-    threads = settings.threads or recorded_threads(record, config)
-    environment = {"GANVAS_TRUST": ",".join(settings.trust)}
-    if threads:
-        environment["OMP_NUM_THREADS"] = str(threads * num_ranks(config))
-    if (record.get("hardware") or {}).get("devices") == []:
-        environment["CUDA_VISIBLE_DEVICES"] = ""
+    environment = _environment(record, read_config(folder), settings)
 
     def enough(run: Path) -> bool:
         if not same_config(run, expected):
@@ -86,23 +81,30 @@ def repeat_there(
             environment=environment,
             enough=enough,
         )
-        if (
-            made is not None
-            and last is None
-            and settings.evaluations
-            and same_config(made, expected)
-        ):
+        other = made is not None and not same_config(made, expected)
+        if made is not None and last is None and settings.evaluations and not other:
             for command in commands_of(record):
                 evaluate_there(tree, made, of_any_call(command), environment=environment)
     if made is not None:
-        other = not same_config(made, expected)
         name = str(record.get("name") or "run")
         done.folder = settle(made, original=folder, place=place, name=name, out=out)
         done.outcome = replace(done.outcome, folder=done.folder)
-        if other:
-            text = "the recorded command gives another config there than the one recorded"
-            done.verdict = not_comparable(text)
+    if other:
+        text = "the recorded command gives another config there than the one recorded"
+        done.verdict = not_comparable(text)
     shutil.rmtree(here, ignore_errors=True)
+
+
+def _environment(
+    record: Mapping[str, Any], config: Mapping[str, Any], settings: ReproduceSettings
+) -> dict[str, str]:
+    """Trusted modules of this call, and threads and devices of the run."""
+    told = {"GANVAS_TRUST": ",".join(settings.trust)}
+    if threads := settings.threads or recorded_threads(record, config):
+        told["OMP_NUM_THREADS"] = str(threads * num_ranks(config))
+    if (record.get("hardware") or {}).get("devices") == []:
+        told["CUDA_VISIBLE_DEVICES"] = ""
+    return told
 
 
 def _command(

@@ -83,7 +83,9 @@ def _attempt(
     """The other conditions, the re-run where they allow one, and the verdict."""
     original, folder = done.original, done.original.folder
     tables = Tables(read_trace(folder), read_metrics(folder))
-    reach = reach_of(record, traced=tables.trace.last, steps=settings.steps)
+    saved = inputs.weights_told(record, folder).get("last") or {}
+    recorded = max(tables.trace.last, int(saved.get("step") or 0))
+    reach = reach_of(record, recorded=recorded, steps=settings.steps)
     done.conditions += _conditions(record, config, checked, original, settings)
     done.verdict = ruled_out(done.conditions)
     if done.verdict is None and reach is None:

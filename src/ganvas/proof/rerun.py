@@ -35,12 +35,12 @@ class Reach:
     why: str = ""
 
 
-def reach_of(record: Mapping[str, Any], *, traced: int, steps: int | None) -> Reach | None:
+def reach_of(record: Mapping[str, Any], *, recorded: int, steps: int | None) -> Reach | None:
     """All of a finished run, else what is recorded of it; None where no step is.
 
     Args:
         record: of the run.
-        traced: the last step of its trace.
+        recorded: the last step that is in its trace or its weights.
         steps: as many as the user asks for.
 
     Raises:
@@ -48,17 +48,19 @@ def reach_of(record: Mapping[str, Any], *, traced: int, steps: int | None) -> Re
     """
     status = record["status"]
     if steps is not None:
-        if traced and steps > traced:
-            raise ConfigError(f"steps={steps}: the run recorded {traced} steps; give at most those")
+        if recorded and steps > recorded:
+            raise ConfigError(
+                f"steps={steps}: the run recorded {recorded} steps; give at most those"
+            )
         return Reach(steps, f"the first {steps} steps alone, as asked")
     if status == "finished":
         return Reach()
-    if not traced:
+    if not recorded:
         return None
     told = {"running": "did not end by itself", "interrupted": "was interrupted"}.get(
         status, status
     )
-    return Reach(traced, f"the run {told}: its {traced} recorded steps")
+    return Reach(recorded, f"the run {told}: its {recorded} recorded steps")
 
 
 def to_repeat(

@@ -62,8 +62,9 @@ def compare(
     done.conditions += inputs.check_built(record, now, done.conditions)
     trace, metrics = tables.trace, tables.metrics
     if trace.rows:
-        found.first = compare_traces(trace, read_trace(again), last=last)
-        text = f"{min(trace.last, last or trace.last):,} steps × {len(trace.columns)} terms"
+        traced = None if last is None else min(last, trace.last)
+        found.first = compare_traces(trace, read_trace(again), last=traced)
+        text = f"{traced or trace.last:,} steps × {len(trace.columns)} terms"
         found.add("trace", "equal" if found.first is None else "differs", text)
     else:
         found.add("trace", "not compared", "the record has none")
