@@ -33,7 +33,9 @@ def test_an_interrupted_run_is_repeated_as_far_as_it_came(copied: Path, tmp_path
     edit(copied, lambda record: record.update(status="interrupted", metrics={}))
     proof = reproduce(copied, tmp_path / "again")
     assert proof.said.code == 0
-    assert proof.content["steps"] == 3
+    assert proof.content["steps"] == 4
+    assert proof.part("trace")["text"].startswith("3 steps")
+    assert proof.part("weights of last")["outcome"] == "equal"
     assert "the run was interrupted" in proof.content["text"]
 
 
