@@ -25,9 +25,6 @@ AGAIN = 0.3
 MOST_KILLS = 4
 GONE_SECONDS = 30.0
 GOOD = "resumed: weights, optimisers, figures, trace and pictures are the undisturbed run's"
-NOT_BEGUN = "no checkpoint"
-"""What `resume=RUN` says of a run that was killed before its first checkpoint: begin anew."""
-
 Compare = Callable[[Path, Path], list[str]]
 
 
@@ -134,7 +131,7 @@ def tried(
 
 
 def _way_on(place: Path, whole: Undisturbed) -> tuple[str, ...] | None:
-    """What its user would do: begin anew where there is no checkpoint yet, else resume."""
+    """What its user would do, as `resume=` says: begin anew where there is no checkpoint yet."""
     runs = _runs(place)
     if not runs or not list((runs[-1] / "checkpoints").glob("*.ckpt")):
         return whole.arguments
