@@ -129,7 +129,7 @@ def _load_array(folder: Path, name: str, entry: dict[str, Any], *, whole: bool) 
         raise _DamagedError(f"{path.name} has {size} bytes instead of {entry['bytes']}")
     if not whole:
         # copy-on-write, so that torch may wrap the pages without a warning; nothing writes to them
-        return np.asarray(np.load(path, mmap_mode="c"))
+        return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
     array: np.ndarray = np.load(path, allow_pickle=False)
     if _checksum(array) != entry["crc32"]:
         raise _DamagedError(f"{path.name} has another checksum")

@@ -8,17 +8,17 @@ lacks, is an impossible pair.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ganvas.engine.dataset_node import DATA_ONLY_IN_SOURCE, check_dataset, check_source
 from ganvas.engine.roles import asks_for_part, check_roles
 from ganvas.engine.settings import TrainSettings
 from ganvas.engine.signatures import argument_hints, parameters_of
 from ganvas.engine.targets import (
     INSTANTIATE_KEYS,
-    check_arguments,
     check_node,
     import_object,
     locate,
@@ -44,7 +44,6 @@ MODEL_GROUPS = (
 FACTS = ("image_shape", "num_classes", "num_train")
 """What the data tell a model, or the outermost class of a group, whose constructor asks for it."""
 NOT_NODES = ("model", "dataset", "paths", "trainer", "evaluation")
-DATA_ONLY_IN_SOURCE = frozenset({"root", "image_size", "source"})
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,9 @@ def build_data(checked: Checked) -> ImageData:
 
     node = checked.config["dataset"]
     kept = {k: v for k, v in node.items() if k not in DATA_ONLY_IN_SOURCE}
-    return ImageData(
-        instantiate(node["source"]), cache_dir=checked.settings.paths.cache_dir, **kept
-    )
+    source = built(node["source"], "dataset.source")
+    check_source(source)
+    return ImageData(source, cache_dir=checked.settings.paths.cache_dir, **kept)
 
 
 def check_groups(checked: Checked) -> None:
@@ -120,20 +119,6 @@ def check_groups(checked: Checked) -> None:
     _check_pairs(checked, parameters)
     given = [g for g in (*MODEL_GROUPS, *FACTS) if g in parameters]
     check_node(config["model"], key="model", trust=trust, given=given)
-
-
-def check_dataset(node: dict[str, Any], trust: Sequence[str]) -> None:
-    """The `dataset` group: its source and the arguments of `ImageData`."""
-    from ganvas.data import ImageData
-
-    source = node.get("source")
-    if not isinstance(source, dict) or "_target_" not in source:
-        raise ConfigError(f"dataset.source: must name a data set by _target_, got {source!r}")
-    if "cache_dir" in node:
-        raise ConfigError("`dataset.cache_dir`: no such key; set paths.cache_dir")
-    check_node(source, key="dataset.source", trust=trust)
-    kept = {k: v for k, v in node.items() if k not in DATA_ONLY_IN_SOURCE}
-    check_arguments(ImageData, kept, key="dataset", given=["source", "cache_dir"])
 
 
 def _check_pairs(checked: Checked, parameters: Mapping[str, inspect.Parameter]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganvas.engine.compose import Composed, compose, resolve
 from ganvas.engine.settings import TrainSettings, validate
+from ganvas.engine.values import brief
 from ganvas.errors import ConfigError, GanvasError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def check_composed(composed: Composed, *, trust: Sequence[str] | None = None) ->
         config.name = "_".join(n for n in names if n) or "run"
     if isinstance(config.get("paths"), dict) or config.get("paths") is not None:
         for key in ("runs_dir", "data_dir", "cache_dir", "weights_dir"):
-            if key in config.paths and isinstance(config.paths[key], str):
+            if isinstance(config.paths.get(key), str) and config.paths[key]:
                 config.paths[key] = str(Path(config.paths[key]).expanduser().absolute())
     plain = resolve(config)
     named = validate(TrainSettings, plain).trust
@@ -114,7 +115,6 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
     """
     import torch
 
-    from ganvas.engine.archive import find_run
     from ganvas.engine.build import (
         build_callbacks,
         build_data,
@@ -122,7 +122,6 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
         build_model,
         build_schedule,
     )
-    from ganvas.engine.checkpoint_files import check_fit, checkpoint_path, read_checkpoint
     from ganvas.engine.measures import Monitors, build_evaluations
     from ganvas.engine.needs import check_budget
     from ganvas.types import Batch
@@ -142,15 +141,27 @@ def check_build(checked: Checked) -> tuple[ImageData, GenerativeModule]:
         batch = Batch(images, labels)
         parts = {**model.training_parts(batch), **model.reconstruction_parts(batch)}
         evaluations = build_evaluations(checked, data)
-    if checked.settings.init_from is not None:
-        parent = find_run(checked.settings.init_from).folder
-        path = checkpoint_path(parent, checked.settings.checkpoint)
-        check_fit(model, read_checkpoint(path), path)
+    _check_start(checked, model)
     _check_widths(checked, model)
     Monitors(checked, model, evaluations).check(list(parts))
     _check_optimizers(checked, model)
     check_budget(checked, model, steps_per_epoch=data.steps_per_epoch())
     return data, model
+
+
+def _check_start(checked: Checked, model: GenerativeModule) -> None:
+    """The weights that the run begins with are there, and the model's."""
+    from ganvas.engine.archive import find_run
+    from ganvas.engine.checkpoint_files import check_fit, checkpoint_path, read_checkpoint
+
+    source = checked.settings.init_from
+    if source is None:
+        return
+    try:
+        path = checkpoint_path(find_run(source).folder, checked.settings.checkpoint)
+        check_fit(model, read_checkpoint(path), path)
+    except (OSError, RuntimeError) as error:  # no name that a file or a user's folder has
+        raise ConfigError(f"init_from={brief(source)}: can't be looked for there") from error
 
 
 def _check_optimizers(checked: Checked, model: GenerativeModule) -> None:
@@ -171,9 +182,13 @@ def _check_optimizers(checked: Checked, model: GenerativeModule) -> None:
     for name, part in nodes.items():
         key = f"optimizer.{name}" if name else "optimizer"
         try:
-            instantiate(part)([torch.nn.Parameter(torch.zeros(1))])
-        except (ValueError, TypeError, RuntimeError) as error:
+            made = instantiate(part)([torch.nn.Parameter(torch.zeros(1))])
+        except (ValueError, TypeError, RuntimeError, AttributeError) as error:
             raise ConfigError(f"{key}: {error}") from error
+        if not isinstance(made, torch.optim.Optimizer):
+            raise ConfigError(
+                f"{key}: must name an optimizer by _target_, got {type(made).__name__}"
+            )
 
 
 def check_ready(checked: Checked, *, known: dict[str, ImageData]) -> None:
@@ -224,7 +239,13 @@ def _our_message(checked: Checked) -> Iterator[None]:
             yield
     except GanvasError:
         raise
-    except (ValueError, RuntimeError) as error:
+    except TypeError as error:
+        model = checked.choices.get("model", "?")
+        raise ConfigError(
+            f"model={model}: a part does not take what it is given ({error}); choose another "
+            "_target_, or give it its arguments; full_error=true shows where"
+        ) from error
+    except (ValueError, RuntimeError, IndexError) as error:
         rule = next((r for part, r in _TORCH_RULES.items() if part in str(error)), None)
         if rule is None and not isinstance(error, ValueError):
             raise
@@ -232,10 +253,14 @@ def _our_message(checked: Checked) -> Iterator[None]:
         raise ConfigError(f"model={checked.choices.get('model', '?')}: {message}") from error
 
 
+_WIDTHS = "every width in network and model must be at least 1"
 _TORCH_RULES = {
-    "with negative dimension": (
-        "every width in network and model must be at least 1, got a negative one"
+    "Storage size calculation overflowed": (
+        "a layer would be larger than any memory; lower the widths and sizes in network and "
+        "model, or dataset.image_size"
     ),
+    "index 0 out of range for tensor of size [0]": f"{_WIDTHS}, got 0",
+    "with negative dimension": f"{_WIDTHS}, got a negative one",
     "Expected more than 1 value per channel": (
         "batch norm needs batches of at least 2 images per rank; raise dataset.batch_size, or "
         "choose a network without it"

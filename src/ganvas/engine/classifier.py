@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from ganvas.data import ImageData
-from ganvas.engine.build import check_dataset, instantiate
+from ganvas.engine.build import instantiate
+from ganvas.engine.dataset_node import check_dataset
 from ganvas.engine.recipe import SEED, Tested, Trained, cache_file, fit, train_once, write_trained
 from ganvas.engine.settings import ClassifierSettings
 from ganvas.engine.targets import trusted_modules

@@ -13,6 +13,7 @@ from ganvas.engine.check import check_build, check_plain
 from ganvas.engine.checkpoint_files import IDENTITY, check_fit, newest_checkpoint, read_checkpoint
 from ganvas.engine.compose import suggest
 from ganvas.engine.runs import CONFIG_FILE, read_config
+from ganvas.engine.values import brief
 from ganvas.errors import ConfigError, GanvasWarning, RunError
 from ganvas.tracking.files import read_run_json, write_yaml
 from ganvas.tracking.provenance import hardware, package_versions
@@ -87,7 +88,10 @@ def _apply(config: dict[str, Any], overrides: Sequence[str]) -> tuple[list[str],
     meant = False
     for override in overrides:
         key, _, text = override.partition("=")
-        value = yaml.safe_load(text)
+        try:
+            value = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ConfigError(f"{key}: not a value, got {brief(text)}") from error
         if key == "trust":
             trust = [value] if isinstance(value, str) else list(value)
         elif key == MEANT:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ganvas.engine.signatures import argument_hints, parameters_of
+from ganvas.engine.values import brief
 from ganvas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _role_fault(value: Any, hint: Any) -> str | None:
         wanted = sorted(hint.__required_keys__)
         got = sorted(value) if isinstance(value, Mapping) else [type(value).__name__]
         if empty := [name for name in got if name in wanted and not callable(value[name])]:
-            return f"{empty[0]} must name a network by _target_, got {value[empty[0]]!r}"
+            return f"{empty[0]} must name a network by _target_, got {brief(value[empty[0]])}"
         if wanted != got:
             return f"its parts must be {' and '.join(wanted)}, got {' and '.join(got)}"
     elif _can_be_told(hint) and not isinstance(value, hint):
@@ -104,19 +105,20 @@ def _role_fault(value: Any, hint: Any) -> str | None:
     elif typing.get_origin(hint) is Callable and not callable(value):
         several = isinstance(value, Mapping)
         rule = "a single one" if several else "a factory ({_target_: …, _partial_: true})"
-        return f"{rule} is needed, got {', '.join(value) if several else _kind(value)}"
+        return f"{rule} is needed, got {', '.join(map(str, value)) if several else _kind(value)}"
     return None
 
 
 def _mapping_fault(value: Any, hint: Any) -> str | None:
     """Of parts by name: one optimizer for each side, or any number of penalties."""
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and (value or _can_be_told(hint)):
         return next((fault for part in value.values() if (fault := _role_fault(part, hint))), None)
     if _can_be_told(hint):
         kind = hint.__name__
         return f"each {kind} needs a name ({{mine: {{_target_: …}}}}), got a bare {_kind(value)}"
+    got = "none" if value == {} else "a single one"
     return (
-        "one optimizer for each side is needed, got a single one; give it to one side by "
+        f"one optimizer for each side is needed, got {got}; give it to one side by "
         "optimizer@optimizer.critic=…"
     )
 
@@ -129,4 +131,4 @@ def _can_be_told(hint: Any) -> bool:
 
 def _kind(value: Any) -> str:
     """The class of an object; None and text as they are."""
-    return repr(value) if value is None or isinstance(value, str) else type(value).__name__
+    return brief(value) if value is None or isinstance(value, str) else type(value).__name__

@@ -17,6 +17,7 @@ from ganvas.engine.checkpoint_files import checkpoint_path, load_weights
 from ganvas.engine.compose import compose, resolve
 from ganvas.engine.portable import with_own_folders
 from ganvas.engine.priors import build_prior, code_source
+from ganvas.engine.values import check_values
 from ganvas.errors import ConfigError, GanvasWarning, RunError
 from ganvas.evaluation.result import Result
 from ganvas.models.view import ModelView
@@ -46,10 +47,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG_FILE
     try:
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise RunError(f"{file} can't be read ({type(error).__name__}); restore it") from error
     if not isinstance(config, dict):
         raise RunError(f"{file} is damaged: it holds no mapping; restore it")
+    try:
+        check_values(config)
+    except ConfigError as error:
+        raise RunError(f"{file} is damaged: {error}; restore it") from error
     return dict(with_own_folders(config))
 
 

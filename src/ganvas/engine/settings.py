@@ -10,11 +10,13 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ganvas.engine.compose import suggest
+from ganvas.engine.values import brief, check_values
 from ganvas.errors import ConfigError
 
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Folder = Annotated[str, Field(min_length=1)]
 Precision = Annotated[Literal["32", "bf16-mixed", "16-mixed"], BeforeValidator(str)]
 
 
@@ -79,10 +81,10 @@ class TrainerSettings(Section):
 class Paths(Section):
     """The `paths` group."""
 
-    runs_dir: str
-    data_dir: str
-    cache_dir: str
-    weights_dir: str
+    runs_dir: Folder
+    data_dir: Folder
+    cache_dir: Folder
+    weights_dir: Folder
 
 
 class Evaluation(Section):
@@ -106,9 +108,9 @@ class TrainSettings(Section):
     tags: list[str] = []
     notes: str | None = None
     test: bool = True
-    resume: str | None = None
+    resume: Folder | None = None
     resume_with_changes: bool = False
-    init_from: str | None = None
+    init_from: Folder | None = None
     checkpoint: str = "best"
     check: bool = False
     full_error: bool = False
@@ -145,9 +147,9 @@ class ClassifierSettings(Section):
 class OptionalPaths(Section):
     """Folders of `ganvas evaluate`; None stands for the run's own."""
 
-    data_dir: str | None = None
-    cache_dir: str | None = None
-    weights_dir: str | None = None
+    data_dir: Folder | None = None
+    cache_dir: Folder | None = None
+    weights_dir: Folder | None = None
 
 
 class EvaluateSettings(Evaluation):
@@ -169,7 +171,9 @@ def _classes(value: Any) -> Any:
     classes = value if isinstance(value, list) else [value]
     fits = bool(classes) and all(type(k) is int and k >= 0 for k in classes)
     if value is not None and not fits:
-        raise ValueError(f"must be a class (0, 1, …), a list of classes, or null, got {value!r}")
+        raise ValueError(
+            f"must be a class (0, 1, …), a list of classes, or null, got {brief(value)}"
+        )
     return value
 
 
@@ -181,7 +185,7 @@ def _images(value: Any) -> Any:
     if not all(type(item) in (int, str) for item in items):
         raise ValueError(
             "must be a list of positions in the split, files and folders, e.g. [0,7,cat.png], or "
-            f"random, or null, got {value!r}"
+            f"random, or null, got {brief(value)}"
         )
     return items
 
@@ -233,6 +237,7 @@ def validate(section: type[S], values: dict[str, Any], *, prefix: str = "") -> S
     Raises:
         ConfigError: one line for each fault, naming the key, the value got and the rule.
     """
+    check_values(values)
     try:
         return section.model_validate(values)
     except ValidationError as error:
@@ -257,7 +262,7 @@ def explain(error: ValidationError, *, prefix: str, known: dict[str, list[str]])
             rule = item["msg"].replace("Input should", "should")
             for theirs, ours in _RULES.items():
                 rule = rule.replace(theirs, ours)
-            lines.setdefault(key, f"{key}: {rule}, got {item['input']!r}")
+            lines.setdefault(key, f"{key}: {rule}, got {brief(item['input'])}")
     return "\n".join(lines.values())
 
 

@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import os
 import sys
-import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
-
 from ganvas.engine.allowed import is_allowed
 from ganvas.engine.compose import suggest
-from ganvas.engine.settings import explain
+from ganvas.engine.fits import type_faults
 from ganvas.engine.signatures import PLAIN_PACKAGES, argument_hints, parameters_of
+from ganvas.engine.values import brief
 from ganvas.errors import ConfigError
 
 INSTANTIATE_KEYS = frozenset({"_target_", "_partial_", "_recursive_", "_convert_"})
@@ -47,7 +43,7 @@ def locate(path: Any, *, key: str, trust: Sequence[str]) -> Callable[..., Any]:
         ConfigError: if it is of no trusted package, does not exist, or is of no allowed kind.
     """
     if not isinstance(path, str) or not path:
-        raise ConfigError(f"{key}: must be the dotted path of a class, got {path!r}")
+        raise ConfigError(f"{key}: must be the dotted path of a class, got {brief(path)}")
     root = path.split(".", maxsplit=1)[0]
     own = next((t for t in trust if path == t or path.startswith(f"{t}.")), None)
     if own is None and root in sys.stdlib_module_names:
@@ -169,7 +165,11 @@ def check_arguments(
     named = {
         n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
-    faults: list[str] = []
+    faults = [
+        f"{key}.{name}: must be true or false, got {brief(node[name])}"
+        for name in ("_partial_", "_recursive_")
+        if not isinstance(node.get(name, False), bool)
+    ]
     if "_args_" in arguments:
         faults.append(f"`{key}._args_`: give arguments by name")
         del arguments["_args_"]
@@ -189,71 +189,6 @@ def check_arguments(
     hints = argument_hints(target)
     for name, value in arguments.items():
         if name in hints and name in named:
-            faults += _type_fault(hints[name], value, key=f"{key}.{name}")
+            faults += type_faults(hints[name], value, key=f"{key}.{name}")
     if faults:
         raise ConfigError("\n".join(faults))
-
-
-def _type_fault(hint: Any, value: Any, *, key: str) -> list[str]:
-    """One line where a plain value does not fit its hint; built objects are left to their class."""
-    if _asks_for_factory(hint):
-        if value is None and _plain_part(hint) is not type(None):
-            return [f"{key}: must be a factory, {{_target_: …, _partial_: true}}, got null"]
-        return _factory_fault(value, key=key)
-    hint = _plain_part(hint)
-    if _contains_target(value) or hint is None:
-        return []
-    config = ConfigDict(arbitrary_types_allowed=True, strict=True, allow_inf_nan=False)
-    adapter = TypeAdapter(hint, config=config)
-    try:
-        if isinstance(value, list | dict):  # as JSON, where a list may become a tuple
-            adapter.validate_json(json.dumps(value))
-        else:
-            adapter.validate_python(value)
-    except ValidationError as error:
-        return [explain(error, prefix=key, known={})]
-    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeError):
-        return []
-    return []
-
-
-def _asks_for_factory(hint: Any) -> bool:
-    """`Callable[..., Module]`, perhaps `| None`: not a function of tensors or of numbers."""
-    parts = typing.get_args(hint) if _plain_part(hint) is type(None) else [hint]
-    made = [typing.get_args(p)[-1:] for p in parts if typing.get_origin(p) is Callable]
-    return any(inspect.isclass(m) and m.__name__ in ("Module", "Optimizer") for (m,) in made)
-
-
-def _factory_fault(value: Any, *, key: str) -> list[str]:
-    """One line where a value can't be called to make a layer, an optimiser or a model."""
-    if isinstance(value, Mapping) and "_target_" in value and not value.get("_partial_"):
-        return [f"{key}: must be a factory; add +{key}._partial_=true"]
-    if isinstance(value, str | int | float):
-        return [f"{key}: must be a factory, {{_target_: …, _partial_: true}}, got {value!r}"]
-    return []
-
-
-def _plain_part(hint: Any) -> Any:
-    """The part of a hint that YAML can hold: `float` of `float | Schedule`; None where none is."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        kept = [part for part in map(_plain_part, typing.get_args(hint)) if part is not None]
-        return typing.Union[tuple(kept)] if kept else None  # noqa: UP007
-    origin = typing.get_origin(hint) or hint
-    plain = (
-        bool,
-        int,
-        float,
-        str,
-        type(None),
-        list,
-        tuple,
-        dict,
-        Sequence,
-        Mapping,
-        typing.Literal,
-    )
-    return hint if origin in plain else None
-
-
-def _contains_target(value: Any) -> bool:
-    return any(True for _ in _targets(value, ""))

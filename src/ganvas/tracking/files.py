@@ -157,7 +157,7 @@ def read_run_json(path: Path | str) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise RunError(f"{file} can't be read: {error.strerror}; check its permissions") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(
             f"{file} is damaged: not valid JSON ({error}); restore the file or choose another run"
         ) from error
