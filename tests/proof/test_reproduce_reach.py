@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def _changed(**fields: Any) -> Callable[[Path], None]:
 
 def _no_steps(run: Path) -> None:
     (run / "trace.csv").unlink()
-    edit(run, lambda record: record.update(status="running"))
+    shutil.rmtree(run / "checkpoints")
+    edit(run, lambda record: record.update(status="running", weights={}))
 
 
 def _gone_parent(run: Path) -> None:
