@@ -147,7 +147,7 @@ _LAUGHS = b"a: &a [1,1]\nb: &b [*a,*a]\nc: [*b,*b]\n"
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_swapped("run.json", b"[" * 100_000), "can't be read"),
+        (_swapped("run.json", b"[" * 100_000), "damaged"),
         (_swapped("run.json", b"{}"), "damaged"),
         (_swapped("run.json", b'{"format_version":1,"id":"a","status":"finished"}'), "`name`"),
         (_record(weights={"last": 5}), "`weights.last`"),
