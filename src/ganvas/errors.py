@@ -29,7 +29,7 @@ class ProtocolError(GanvasError):
     """Values that were not measured alike and so may not be compared."""
 
 
-class InterruptedRun(BaseException):  # noqa: N818  (an event, not a fault)
+class InterruptedRun(BaseException):
     """A signal asked the run to end; what it had to save is saved.
 
     Not an `Exception`: it may rise in the midst of a library's code, which would take it for a

@@ -48,7 +48,7 @@ def code_state(
 def checkout() -> Path | None:
     """The top of the repository that ganvas is run from; None where it is installed."""
     top = PACKAGE.parents[1]
-    return top if (top / ".git").exists() and PACKAGE == top / "src" / "ganvas" else None
+    return top if (top / ".git").exists() and top / "src" / "ganvas" == PACKAGE else None
 
 
 def module_hashes(names: Iterable[str]) -> dict[str, str]:
