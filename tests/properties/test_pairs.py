@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import Counter
 from functools import cache
 from typing import Any
@@ -13,14 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganvas.engine.check import check_build, check_composed
 from ganvas.engine.compose import Composed, compose, options
-from ganvas.errors import GanvasError
+from ganvas.errors import GanvasError, GanvasWarning
 
 GROUPS = (
     "loss", "dataset", "network", "penalty", "likelihood", "optimizer", "corruption",
     "generator_condition", "critic_condition",
 )  # fmt: skip
 PAIRS = [(m, g, o) for g in GROUPS for m in options("model") for o in options(g)]
-EVERY = 29
+EVERY = 23
 """Of so many pairs the quick suite tries one; by turns, so that no model or option is left out."""
 
 
@@ -71,7 +72,9 @@ def transplanted(model: str, group: str, option: str) -> Composed:
 def built(composed: Composed) -> str | None:
     """None where the pair builds on the meta device, else the refusal."""
     try:
-        check_build(check_composed(composed))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GanvasWarning)  # of what trains badly, but trains
+            check_build(check_composed(composed))
     except GanvasError as refusal:
         return str(refusal)
     return None
@@ -96,8 +99,8 @@ def test_the_share_has_every_model_and_option() -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_share_of_the_pairs(group: str) -> None:
     ends = Counter(told(built(transplanted(m, g, o)), m, g, o) for m, g, o in quick() if g == group)
-    assert ends["refused"]  # neither is a matter of course, but few models take a condition
-    assert ends["builds"] or group.endswith("_condition")
+    assert ends["refused"]
+    assert ends["builds"] or group not in ("loss", "dataset", "network", "optimizer")
 
 
 def test_a_transplanted_pair_is_the_composed_one() -> None:
