@@ -14,6 +14,7 @@ from ganvas.engine.check import check_overrides
 from ganvas.engine.portable import without_folders
 from ganvas.engine.runs import read_config
 from ganvas.errors import GanvasError
+from ganvas.proof.inputs import check_config
 from ganvas.proof.original import find_originals
 from ganvas.tracking import config_hash
 from ganvas.tracking.files import read_run_json
@@ -78,7 +79,6 @@ def test_a_recorded_config_needs_no_command(tmp_path: Path, elsewhere: Path) -> 
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"config_hash": "0" * 64}, "gives another config now"),
         ({"command": "ganvas train model=gone"}, "can't be composed any more"),
         ({"command": "python train.py"}, "can't be composed any more"),
         ({"command": "ganvas train -m seed=1,2"}, "can't be composed any more"),
@@ -95,6 +95,19 @@ def test_a_result_that_cannot_be_compared_says_why(
     assert said.code == 5, said.err
     assert "not comparable" in said.out
     assert not list(elsewhere.rglob("trace.csv"))
+
+
+def test_defaults_that_have_changed_since_are_a_condition_and_no_hindrance(
+    tmp_path: Path, elsewhere: Path
+) -> None:
+    (found,) = find_originals(str(study(tmp_path / "study", one=result(config_hash="0" * 64))))
+    assert (found.fault, found.recomposed) == ("", True)
+    record, config = read_run_json(found.folder), read_config(found.folder)
+    composed = check_config(record, config, recomposed=True)
+    assert (composed.verdict, composed.decides, composed.explains) == ("differs", False, True)
+    assert "defaults of ganvas have changed" in composed.note
+    recorded = check_config(record, config)
+    assert (recorded.verdict, recorded.decides) == ("differs", True)
 
 
 def test_trust_that_a_command_names_is_not_heard(tmp_path: Path, elsewhere: Path) -> None:

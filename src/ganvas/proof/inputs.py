@@ -17,17 +17,25 @@ if TYPE_CHECKING:
     from ganvas.engine.build import Checked
 
 
-def check_config(record: Mapping[str, Any], config: Mapping[str, Any]) -> Condition:
-    """Whether `config.yaml` is what the run recorded the hash of."""
+def check_config(
+    record: Mapping[str, Any], config: Mapping[str, Any], *, recomposed: bool = False
+) -> Condition:
+    """Whether the config is what the run recorded the hash of.
+
+    One that was composed anew may differ in defaults that have come since, as other code does.
+    """
     recorded, here = record.get("config_hash"), config_hash(config)
     match = same(recorded, here)
     note = "config.yaml is not the one that the run recorded: it was edited since"
+    if recomposed:
+        note = "composed from what was typed; defaults of ganvas have changed since"
     return Condition(
         "config",
         short(recorded) or UNRECORDED,
         short(here),
         match,
-        decides=True,
+        decides=not recomposed,
+        explains=match != "same",
         note=note if match == "differs" else "",
     )
 

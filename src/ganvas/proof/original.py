@@ -24,6 +24,8 @@ class Original:
         folder: laid out as a run's, with `run.json` and `config.yaml` at least.
         lacks: what this record can't tell, in words ("a trace"); none for a run's own folder.
         fault: why it can't be compared at all; empty where it can.
+        recomposed: whether its config was composed anew, from what was typed, since the record has
+            the hash alone: defaults may have changed.
     """
 
     source: str
@@ -31,6 +33,7 @@ class Original:
     folder: Path
     lacks: tuple[str, ...] = ()
     fault: str = ""
+    recomposed: bool = False
 
 
 def find_originals(target: str, *, trust: Sequence[str] = ()) -> list[Original]:

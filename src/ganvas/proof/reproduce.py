@@ -50,7 +50,10 @@ def reproduce(original: Original, settings: ReproduceSettings, *, told: Told) ->
     places = settings.places(config.get("paths") or {})
     place = Path(str(places.runs_dir)) / FOLDER
     done = Reproduction(original, settings.tolerance)
-    done.conditions = [inputs.check_config(record, config), inputs.check_history(record)]
+    done.conditions = [
+        inputs.check_config(record, config, recomposed=original.recomposed),
+        inputs.check_history(record),
+    ]
     fault = original.fault
     done.verdict = not_comparable(fault) if fault else ruled_out(done.conditions)
     if done.verdict is None:

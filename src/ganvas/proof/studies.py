@@ -15,14 +15,13 @@ from ganvas.engine.portable import with_own_folders
 from ganvas.errors import GanvasError, RunError
 from ganvas.proof.original import Original
 from ganvas.proof.synthetic import lay_out
-from ganvas.tracking.redact import config_hash, redact
+from ganvas.tracking.redact import redact
 
 LACKS = ("a trace", "pictures")
 _KEPT = (
     "seed", "dataset_fingerprint", "choices", "hardware", "packages", "weights", "protocol",
     "code", "determinism", "command",
 )  # fmt: skip
-_SHORT = 12  # hex digits of a hash in running text
 
 
 def find(path: Path) -> list[Path]:
@@ -60,28 +59,21 @@ def original(file: Path, *, trust: Sequence[str] = ()) -> Original:
     config, fault = _config(result, trust)
     fault = fault or _nothing_to_compare(facts)
     lacks = LACKS if facts.get("weights") else ("weights", *LACKS)
-    return Original(str(file), "study", lay_out(config, facts), lacks, fault)
+    recomposed = not isinstance(result.get("config"), dict)
+    folder = lay_out(config, facts)
+    return Original(str(file), "study", folder, lacks, fault, recomposed=recomposed)
 
 
 def _config(result: Mapping[str, Any], trust: Sequence[str]) -> tuple[dict[str, Any], str]:
-    """As recorded, else composed from what was typed; and why it is not that of the run."""
+    """As recorded, else composed from what was typed; and why there is none."""
     if isinstance(result.get("config"), dict):
         return dict(with_own_folders(result["config"])), ""
-    recorded = str(result["config_hash"])
     try:
         search, overrides = searched(_typed(result))
         composed = compose(overrides, search=search)
         config = redact(check_composed(composed, trust=trust).config)
     except (GanvasError, ValueError) as error:
         return {}, f"its command can't be composed any more: {str(error).splitlines()[0]}"
-    if (here := config_hash(config)) != recorded:
-        commit = str(result.get("commit") or "")[:_SHORT]
-        since = f" since commit {commit}" if commit else " since"
-        return config, (
-            f"its command gives another config now ({here[:_SHORT]}…, recorded "
-            f"{recorded[:_SHORT]}…): defaults of ganvas have changed{since}, and the result does "
-            "not tell the config itself"
-        )
     return config, ""
 
 
