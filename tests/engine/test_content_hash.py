@@ -99,3 +99,13 @@ def test_every_flipped_bit_of_a_weight_is_seen(tmp_path: Path) -> None:
             read_checkpoint(file)
     file.write_bytes(whole)
     torch.testing.assert_close(read_checkpoint(file)["state_dict"]["w"], weights, rtol=0, atol=0)
+
+
+def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path: Path) -> None:
+    file, store = tmp_path / "a.ckpt", AtomicCheckpointIO()
+    store.save_checkpoint({"state_dict": {"w": torch.ones(2)}}, file)
+    with pytest.raises(Exception, match=r"pickle|local object"):
+        store.save_checkpoint({"state_dict": lambda: None}, file)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.ckpt"]
+    torch.testing.assert_close(read_checkpoint(file)["state_dict"]["w"], torch.ones(2))
+    assert sorted(read_checkpoint(file)) == ["ganvas_hashes", "ganvas_identity", "state_dict"]
