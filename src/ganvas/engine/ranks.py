@@ -157,6 +157,7 @@ def threads_of_rank(checked: Checked, num_ranks: int) -> int:
 def _as_rank_0(checked: Checked, num_ranks: int) -> Iterator[None]:
     """What ranks read of their environment, and this process' share of its threads."""
     import torch
+    from torch import distributed
 
     threads, share = torch.get_num_threads(), threads_of_rank(checked, num_ranks)
     shared = {
@@ -175,6 +176,8 @@ def _as_rank_0(checked: Checked, num_ranks: int) -> Iterator[None]:
     try:
         yield
     finally:
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()  # else the next run here would talk to the dead
         torch.set_num_threads(threads)
         for key, value in former.items():
             if value is None:
