@@ -16,7 +16,13 @@ from ganvas.engine.compose import compose, resolve
 from ganvas.errors import GanvasError, GanvasWarning
 
 MODELS = ("vae", "dcgan", "vae_gan", "vq_vae", "factor_vae", "wgan_gp", "ac_gan", "ae", "info_vae")
-TINY = ("dataset=digits", "trainer=cpu", "logger=none", "callbacks.images=null")
+TINY = (
+    "dataset=digits",
+    "trainer=cpu",
+    "logger=none",
+    "callbacks.images=null",
+    *(f"paths.{name}_dir={name}" for name in ("runs", "data", "cache", "weights")),
+)
 
 Path = tuple[str, ...]
 

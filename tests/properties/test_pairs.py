@@ -21,22 +21,15 @@ GROUPS = (
     "generator_condition", "critic_condition",
 )  # fmt: skip
 PAIRS = [(m, g, o) for g in GROUPS for m in options("model") for o in options(g)]
-EVERY = 23
-"""Of so many pairs the quick suite tries one; by turns, so that no model or option is left out."""
+EVERY_MODEL = 6
+"""Of so many models the quick suite takes one: composing a model costs more than building it."""
 
 
 def quick() -> list[tuple[str, str, str]]:
-    """A share of the pairs with each model and each option of each group among them."""
-    models, chosen = options("model"), []
-    for place, group in enumerate(GROUPS):
-        known = options(group)
-        for i, model in enumerate(models):
-            chosen += [
-                (model, group, option)
-                for j, option in enumerate(known)
-                if (i + j + place) % EVERY == 0
-            ]
-    return chosen
+    """A share of the pairs: each option of each group once, with models by turns."""
+    models = options("model")[::EVERY_MODEL]
+    chosen = dict.fromkeys((group, option) for _, group, option in PAIRS)
+    return [(models[i % len(models)], *pair) for i, pair in enumerate(chosen)]
 
 
 @cache
@@ -90,9 +83,9 @@ def told(refusal: str | None, model: str, group: str, option: str) -> str:
     return "refused"
 
 
-def test_the_share_has_every_model_and_option() -> None:
+def test_the_share_has_every_option() -> None:
     share = quick()
-    assert {m for m, _, _ in share} == set(options("model"))
+    assert len({m for m, _, _ in share}) > len(options("model")) // (EVERY_MODEL + 1)
     assert {(g, o) for _, g, o in share} == {(g, o) for _, g, o in PAIRS}
 
 
