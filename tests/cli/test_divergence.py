@@ -49,6 +49,7 @@ SMALL = ("dataset.max_train=120", "dataset.val_size=20", "dataset.batch_size=10"
 VAE = ("model=vae", "network.decoder.hidden=[8]", "network.encoder.hidden=[8]")
 GAN = ("model=gan", "network.generator.hidden=[8]", "network.critic.hidden=[8]")
 HYBRID = ("model=factor_vae", "network.critic.hidden=[8]", *VAE[1:])
+LISTED = "its images are listed in log.txt)"
 LAST_3 = "; the last good checkpoint is checkpoints/last.ckpt of step 3. Lower the learning rate, "
 
 
@@ -104,7 +105,8 @@ def require_failed(said: Said, place: Path, reason: str, *, step: int | None) ->
 )
 def test_a_loss(place: Path, model: Any, fault: Any, reason: str) -> None:
     said = train(*model, *SMALL, *STEPS, *fault)
-    require_failed(said, place, reason + LAST_3, step=3)
+    listed = f" (batch 4 of epoch 0; {LISTED}"
+    require_failed(said, place, reason + listed + LAST_3, step=3)
 
 
 @pytest.mark.parametrize(
@@ -123,12 +125,13 @@ def test_a_gradient_while_the_loss_is_finite(
     require_failed(said, place, reason, step=3)
     found = record_of(only_run(place))["reason"]
     assert LAST_3 in found
-    assert f"at step {6 if model is VAE else 5};" in found
+    step = 6 if model is VAE else 5
+    assert f"at step {step} (batch {step - 1} of epoch 0; {LISTED};" in found
 
 
 def test_before_the_first_checkpoint(place: Path) -> None:
     said = train(*VAE, *SMALL, *STEPS, *faulty("decoder", at=2, gradient=False))
-    reason = "loss became nan at step 2; no checkpoint was written before it. Lower the learning"
+    reason = f"loss became nan at step 2 (batch 1 of epoch 0; {LISTED}; no checkpoint was written "
     require_failed(said, place, reason, step=None)
 
 
@@ -144,5 +147,6 @@ def test_a_resumed_run_names_the_checkpoint_that_it_went_on_from(place: Path) ->
     assert said.code == 0, said.err
     run = only_run(place)
     again = ganvas("train", f"resume={run}", "trainer.max_steps=9", "trust=[users_faulty]")
-    reason = "loss became nan at step 7"  # the count of calls began anew
+    # The count of calls began anew.
+    reason = f"loss became nan at step 7 (batch 6 of epoch 0; {LISTED}"
     require_failed(again, place, reason + LAST_3, step=3)

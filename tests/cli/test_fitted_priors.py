@@ -16,6 +16,7 @@ from engine_helpers import Said, ganvas, only_run, train
 import ganvas as library
 from ganvas.data import ImageData
 from ganvas.data.tensor_file import write_tensors
+from ganvas.engine.checkpoint_files import AtomicCheckpointIO
 from ganvas.errors import DataError, GanvasWarning, RunError
 from ganvas.evaluation.result import Result, check_comparable
 from ganvas.nn.noise import truncated
@@ -77,7 +78,7 @@ def test_other_weights_or_images_have_it_fitted_anew(ae_copy: Path) -> None:
         saved = torch.load(file, weights_only=True)
         state = saved["state_dict"]
         saved["state_dict"] = {k: 2 * v if "encoder" in k else v for k, v in state.items()}
-        torch.save(saved, file)
+        AtomicCheckpointIO().save_checkpoint(saved, file)
     said = sampled(ae_copy, "prior=gmm")
     assert said.err.strip() == f"{FITTED} again, since the weights changed"
     assert (images(said) != former).any()

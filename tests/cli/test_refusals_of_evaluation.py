@@ -14,6 +14,7 @@ from engine_helpers import ganvas, only_run, train
 
 import ganvas as library
 from ganvas.engine.api import evaluate
+from ganvas.engine.checkpoint_files import AtomicCheckpointIO
 from ganvas.errors import GanvasWarning
 
 OWN = """
@@ -65,7 +66,7 @@ def poisoned(run: Path, value: float) -> None:
     for tensor in content["state_dict"].values():
         if tensor.is_floating_point() and tensor.numel():
             tensor.view(-1)[0] = value
-    torch.save(content, file)
+    AtomicCheckpointIO().save_checkpoint(content, file)
 
 
 def change(run: Path, name: str, edit: Callable[[dict[str, Any]], object]) -> None:

@@ -10,6 +10,7 @@ import torch
 import yaml
 from engine_helpers import ganvas
 
+from ganvas.engine.checkpoint_files import AtomicCheckpointIO
 from ganvas.engine.compose import options
 
 
@@ -139,7 +140,7 @@ def test_diverged_weights(vae_copy: Path, place: Path) -> None:
     for tensor in content["state_dict"].values():
         if tensor.is_floating_point() and tensor.numel():
             tensor.view(-1)[0] = float("nan")
-    torch.save(content, file)
+    AtomicCheckpointIO().save_checkpoint(content, file)
     said = ganvas("latent", str(vae_copy), "tool=interpolate")
     assert said.code == 2
     assert "its weights have diverged, choose an earlier checkpoint" in said.message

@@ -17,7 +17,8 @@ def test_the_systems_error_is_told_and_nothing_is_left(room: int, tmp_path: Path
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            AtomicCheckpointIO().save_checkpoint({"w": torch.ones(100_000)}, tmp_path / "last.ckpt")
+            content = {"state_dict": {"w": torch.ones(100_000)}}
+            AtomicCheckpointIO().save_checkpoint(content, tmp_path / "last.ckpt")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,7 @@ from engine_helpers import ganvas
 from PIL import Image
 
 import ganvas as library
+from ganvas.engine.checkpoint_files import AtomicCheckpointIO
 from ganvas.engine.command import as_override
 from ganvas.engine.compose import compose, resolve
 from ganvas.engine.drawn import Made
@@ -245,7 +246,7 @@ def test_weights_that_training_replaces_are_read_again(
         if not calls:
             content = torch.load(checkpoint, weights_only=True)
             content["ganvas_counters"]["step"] = 99
-            torch.save(content, checkpoint)
+            AtomicCheckpointIO().save_checkpoint(content, checkpoint)
         calls.append(given)
         return found
 

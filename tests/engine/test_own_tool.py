@@ -112,7 +112,7 @@ def test_weights_that_are_not_read(run: library.Run, own: Path) -> None:
 
 def test_a_node_in_the_place_of_a_number(run: library.Run) -> None:
     node = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
-    with pytest.raises(ConfigError, match="tool: Interpolate can't be made of this"):
+    with pytest.raises(ConfigError, match=r"tool.steps: takes int, got 'torch.nn.Linear'"):
         run.latent.interpolate(steps=node)
 
 

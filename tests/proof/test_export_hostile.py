@@ -105,7 +105,8 @@ def test_bombs_are_refused_before_and_while_reading(
     file = forged(elsewhere / "a.zip", {**contents(exported), **long})
     assert "bytes of run.json" in refused(file, elsewhere)
     monkeypatch.setattr(zips, "MAX_ENTRIES", 5)
-    assert "12 files" in refused(forged(file, contents(exported)), elsewhere)
+    num = len(contents(exported))
+    assert f"{num} files" in refused(forged(file, contents(exported)), elsewhere)
 
 
 def test_a_damaged_zip_is_one_line(exported: Path, elsewhere: Path) -> None:

@@ -55,9 +55,11 @@ def train(arguments: Sequence[str]) -> int:
     search = [flags.config_dir] if flags.config_dir else []
     if flags.multirun:
         return _sweep(arguments, overrides, search)
-    from ganvas.engine.resume import resume_run, resume_target
+    from ganvas.engine.grammar import resume_target
 
     if resume := resume_target(overrides):
+        from ganvas.engine.resume import resume_run
+
         return report(resume_run(resume, overrides), full_error=_wants_traceback(arguments))
     return _single(arguments, overrides, search)
 

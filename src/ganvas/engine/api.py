@@ -31,7 +31,8 @@ def train(overrides: Sequence[str] = (), *, config_dir: str | Path | None = None
         KeyboardInterrupt: if it was interrupted; its checkpoint is written.
         Exception: what stopped training, with the traceback in the run's `log.txt`.
     """
-    from ganvas.engine.resume import resume_run, resume_target
+    from ganvas.engine.grammar import resume_target
+    from ganvas.engine.resume import resume_run
     from ganvas.engine.runs import load_run
     from ganvas.engine.train import train_checked
 

@@ -111,3 +111,15 @@ def first_line(error: Exception) -> str:
     """The first two lines of an error, as one."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:2])
+
+
+def resume_target(overrides: Sequence[str]) -> str | None:
+    """The RUN of `resume=RUN`, if it is there.
+
+    Raises:
+        ConfigError: if it is empty, as an unset variable of the shell is; no new run is meant then.
+    """
+    found = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith("resume=")]
+    if found and not found[-1]:
+        raise ConfigError("resume=: must be a run's folder, got nothing; resume=null is a new run")
+    return found[-1] if found and found[-1] != "null" else None

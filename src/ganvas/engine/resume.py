@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ganvas.engine.check import check_build, check_plain
-from ganvas.engine.checkpoint_files import IDENTITY, check_fit, newest_checkpoint, read_checkpoint
+from ganvas.engine.checkpoint_files import (
+    IDENTITY,
+    check_fit,
+    drop_later_best,
+    newest_checkpoint,
+    read_checkpoint,
+)
 from ganvas.engine.compose import suggest
 from ganvas.engine.runs import CONFIG_FILE, read_config
 from ganvas.engine.values import brief
 from ganvas.errors import ConfigError, GanvasWarning, RunError
-from ganvas.tracking.files import read_run_json, write_yaml
+from ganvas.tracking.files import read_run_json, write_atomic, write_yaml
 from ganvas.tracking.provenance import hardware, package_versions
 from ganvas.tracking.redact import config_hash, deciding, redact
 
@@ -33,18 +40,6 @@ MEANT = "resume_with_changes"
 
 _OF_A_START = ("init_from", "checkpoint")
 """Where the first weights came from: of no matter once they are in a checkpoint."""
-
-
-def resume_target(overrides: Sequence[str]) -> str | None:
-    """The RUN of `resume=RUN`, if it is there.
-
-    Raises:
-        ConfigError: if it is empty, as an unset variable of the shell is; no new run is meant then.
-    """
-    found = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith("resume=")]
-    if found and not found[-1]:
-        raise ConfigError("resume=: must be a run's folder, got nothing; resume=null is a new run")
-    return found[-1] if found and found[-1] != "null" else None
 
 
 def resume_run(target: str, overrides: Sequence[str]) -> Outcome:
@@ -90,6 +85,9 @@ def _apply(config: dict[str, Any], overrides: Sequence[str]) -> tuple[list[str],
         key, _, text = override.partition("=")
         try:
             value = yaml.safe_load(text)
+            if value == text:  # `1e-3` is a number to Hydra, and none to YAML 1.1
+                with suppress(ValueError):
+                    value = float(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise ConfigError(f"{key}: not a value, got {brief(text)}") from error
         if key == "trust":
@@ -118,9 +116,9 @@ def _put(config: dict[str, Any], key: str, value: Any) -> None:
 
 
 def identity(checked: Checked, data: ImageData | None) -> dict[str, Any]:
-    """What a checkpoint says of its run: all that decides its numbers."""
+    """What a checkpoint says of its run: all that decides its numbers, and no secret."""
     fingerprint = None if data is None else data.fingerprint
-    return {"config": deciding(checked.config), "dataset_fingerprint": fingerprint}
+    return {"config": deciding(redact(checked.config)), "dataset_fingerprint": fingerprint}
 
 
 def check_unchanged(
@@ -187,13 +185,16 @@ def rewind(
     """
     step = checkpoint["ganvas_counters"]["step"]
     buffered = checkpoint["callbacks"]["Figures"]["steps"]
+    drop_later_best(record.path, best_step=checkpoint["callbacks"]["Checkpoints"]["best_step"])
     record.truncate(step, traced=buffered[0] - 1 if buffered else step)
     file = record.path / CONFIG_FILE
     former = read_config(record.path)
     started = {key: former[key] for key in _OF_A_START if key in former}
     config = redact({**checked.config, **started})
     if config != former:
-        file.replace(file.with_name(f"config-until-{step}.yaml"))
+        kept = file.with_name(f"config-until-{step}.yaml")
+        if not kept.exists():  # else a resumed run came no further, and this is what it was to be
+            write_atomic(kept, file.read_bytes())
         write_yaml(file, config)
     note = {"from_step": step, "overrides": list(overrides), "changes": list(changes)}
     before = record.content.get("resumed") or []
