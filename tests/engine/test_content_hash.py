@@ -109,3 +109,9 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.ckpt"]
     torch.testing.assert_close(read_checkpoint(file)["state_dict"]["w"], torch.ones(2))
     assert sorted(read_checkpoint(file)) == ["ganvas_hashes", "ganvas_identity", "state_dict"]
+
+
+def test_a_set_has_no_order() -> None:
+    """Of text it has another one in each process; of these, one that is made as they came."""
+    assert list({0, 8}) != list({8, 0})
+    assert content_hash({0, 8}) == content_hash({8, 0}) != content_hash({0, 9})

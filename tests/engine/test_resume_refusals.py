@@ -112,6 +112,22 @@ def test_a_run_goes_on_with_the_threads_that_it_began_with(
     assert used == [3]
 
 
+def test_a_number_may_be_written_as_hydra_takes_it(run: Path) -> None:
+    said = ganvas("train", f"resume={run}", "trainer.max_steps=4", "optimizer.lr=1e-3")
+    assert said.code == 0, said.err  # it is the former 0.001
+
+
+def test_a_secret_is_in_no_checkpoint(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is `***` in the record's config, with which the run goes on."""
+    secret = "hush-hush-hush"
+    monkeypatch.setenv("HUB_TOKEN", secret)
+    assert train(*SMALL, f"tags=[{secret}]").code == 0
+    run = only_run(place / "runs")
+    said = ganvas("train", f"resume={run}", "trainer.max_steps=4")
+    assert said.code == 0, said.err
+    assert not [name for name, content in files_of(run).items() if secret.encode() in content]
+
+
 def test_other_images(tmp_path: Path, place: Path) -> None:
     folder = tmp_path / "images" / "one"
     folder.mkdir(parents=True)

@@ -187,6 +187,19 @@ def test_wandb_mode_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         start(tracker, tmp_path / "run", "none")
 
 
+def test_a_variable_that_is_set_but_empty_is_unset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W&B itself refuses an empty `WANDB_MODE`, as `WANDB_MODE= ganvas train` sets it."""
+    for name in ("MODE", "PROJECT", "ENTITY", "API_KEY", "RUN_ID"):
+        monkeypatch.setenv(f"WANDB_{name}", "")
+    tracker = WandbTracker()
+    start(tracker, tmp_path / "run", "empty")
+    found = tracker.info()
+    tracker.finish()
+    assert found is not None and found["mode"] == "offline"
+
+
 def test_online_needs_an_account_and_never_asks(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no account is set up"):
         start(WandbTracker(mode="online"), tmp_path / "run", "none")

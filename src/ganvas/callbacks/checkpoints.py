@@ -94,8 +94,11 @@ class Checkpoints(pl.Callback):
         module = trainable(pl_module)
         if module.step and self.last_path.is_file():
             self._last_step = self._saved_step = module.step
-            if self.best_step == module.step and trainer.is_global_zero:
-                link(self.last_path, self.best_path)
+            if self.best_step == module.step:
+                if trainer.is_global_zero:
+                    link(self.last_path, self.best_path)
+            elif not trainer.strategy.broadcast(self.best_path.is_file()):
+                self.best, self.best_step = math.inf, None  # it was damaged, and is selected anew
             if self._is_periodic(module.step):
                 self._keep_periodic(trainer, module.step)
         buffers = {name for name, _ in pl_module.named_buffers()}

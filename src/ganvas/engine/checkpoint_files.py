@@ -105,8 +105,16 @@ def read_checkpoint(path: Path, *, map_location: Any = "cpu") -> dict[str, Any]:
         raise CheckpointError(f"no checkpoint at {path}; give best, last or the path of a file")
     if path.suffix == SUFFIX:
         return read_weights(path)
+    checkpoint = _loaded(path, map_location=map_location)
+    if HASHES in checkpoint and checkpoint[HASHES] != _hashes(checkpoint):
+        raise CheckpointError(_damaged(path))
+    return checkpoint
+
+
+def _loaded(path: Path, **how: Any) -> dict[str, Any]:
+    """What a file of torch's holds, its hashes not looked at."""
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        checkpoint = torch.load(path, weights_only=True, **how)
     except pickle.UnpicklingError as error:
         if not _is_pickle(path):
             raise CheckpointError(_damaged(path)) from error
@@ -118,18 +126,15 @@ def read_checkpoint(path: Path, *, map_location: Any = "cpu") -> dict[str, Any]:
         raise CheckpointError(_damaged(path)) from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path} is no checkpoint of ganvas: it has no state_dict")
-    if HASHES in checkpoint and checkpoint[HASHES] != _hashes(checkpoint):
-        raise CheckpointError(_damaged(path))
     return checkpoint
 
 
 def weights_hashes(run: Path) -> dict[str, dict[str, Any]]:
-    """Step and hash of the weights in `last.ckpt` and `best.ckpt`, as the files tell them."""
+    """Step and hash of the weights in `last.ckpt` and `best.ckpt`, where they can be read."""
     found = {}
     for name in ("last", "best"):
-        file = run / "checkpoints" / f"{name}.ckpt"
-        if file.is_file():
-            found[name] = weights_of(file)
+        with suppress(CheckpointError):
+            found[name] = weights_of(run / "checkpoints" / f"{name}.ckpt")
     return found
 
 
@@ -141,12 +146,16 @@ def weights_file(run: Path, name: str) -> Path:
 
 
 def weights_of(file: Path) -> dict[str, Any]:
-    """Step and hash of the weights in a checkpoint, as the file tells them."""
+    """Step and hash of the weights in a checkpoint, as the file tells them.
+
+    Raises:
+        CheckpointError: if it is missing or damaged.
+    """
     if file.suffix == SUFFIX:
         exported = read_weights(file)
         step = exported["ganvas_counters"]["step"]
         return {"step": step, "sha256": exported[HASHES]["weights"]}
-    content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    content = _loaded(file, map_location="cpu", mmap=True)
     stored = content.get(HASHES)  # none in a file of an earlier version
     weights = stored["weights"] if stored else content_hash(content["state_dict"])
     return {"step": content["ganvas_counters"]["step"], "sha256": weights}
@@ -177,7 +186,7 @@ def newest_checkpoint(run: Path) -> Path:
         for file in (run / "checkpoints").glob("*.ckpt"):
             with suppress(CheckpointError):
                 steps[file] = read_checkpoint(file)["ganvas_counters"]["step"]
-        if not steps and not list((run / "checkpoints").glob("*.*")):
+        if not steps and all(f.suffix == ".tmp" for f in (run / "checkpoints").glob("*")):
             raise CheckpointError(
                 f"{run} has no checkpoint yet: it was ended before the first one was written; "
                 f"begin it anew: {read_run_json(run).get('command') or 'ganvas train …'}"
@@ -200,6 +209,16 @@ def make_last(run: Path, checkpoint: Path) -> Path:
             link(last, last.with_name("last.ckpt.damaged"))
         link(checkpoint, last)
     return last
+
+
+def drop_later_best(run: Path, *, best_step: int | None) -> None:
+    """Remove `best.ckpt` where it is damaged, or of a step that the resumed run knows nothing of.
+
+    It is selected anew; a resumed run that takes another way would call another's weights its best.
+    """
+    best = run / "checkpoints" / "best.ckpt"
+    if weights_hashes(run).get("best", {}).get("step") != best_step:
+        best.unlink(missing_ok=True)
 
 
 def _damaged(path: Path) -> str:

@@ -33,6 +33,10 @@ def _feed(digest: Any, value: Any) -> None:
         for key in sorted(value, key=repr):
             _feed(digest, key)
             _feed(digest, value[key])
+    elif isinstance(value, set | frozenset):  # in another order in each process
+        digest.update(f"set {len(value)};".encode())
+        for item in sorted(value, key=repr):
+            _feed(digest, item)
     elif isinstance(value, list | tuple):
         digest.update(f"sequence {len(value)};".encode())
         for item in value:

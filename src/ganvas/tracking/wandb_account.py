@@ -91,6 +91,9 @@ def quiet_wandb() -> Any:
     """The module, set up to print nothing and to report no errors of its own."""
     # An error of W&B's own would be reported over the network, from offline runs too.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    for name in [name for name, value in os.environ.items() if not value]:
+        if name.startswith("WANDB_"):  # set but empty is unset, but for W&B, which refuses it
+            del os.environ[name]
     import wandb
 
     wandb.setup(settings=wandb.Settings(silent=True, quiet=True))
