@@ -56,9 +56,10 @@ def full(folder: Path, random: Random) -> Iterator[Trial]:
     for logger, number in (("none", 14), ("wandb", 4)):
         kind = f"logger={logger}"
         whole = trained(folder / f"whole-{logger}", kind)
-        size = sum(file.stat().st_size for file in whole.rglob("*") if file.is_file()) // 1024
+        files = [file for file in whole.rglob("*") if file.is_file()]
+        largest = sum(file.stat().st_size for file in files) // 1024
         for index in range(number):
-            room = random.randrange(8, size) if index % 2 else random.randrange(8, 100)
+            room = random.randrange(8, largest) if index % 2 else random.randrange(8, 100)
             place = folder / f"{logger}-{index}"
             with disk(place / "runs", f"size={room}k"):
                 started = drive(place, "train", *size(kind))
