@@ -18,7 +18,8 @@ from ganvas.report.collect import Curve, RunView, read_runs
 from ganvas.report.curves import MAX_POINTS, MIN_POINTS, figure, fitting, kept_points, thinned
 from ganvas.report.payload import payload, size
 from ganvas.report.pictures import Embedded
-from ganvas.report.rows import plain, secretless
+from ganvas.report.rows import plain
+from ganvas.tracking import secretless
 
 RUNS = 20
 

@@ -26,10 +26,9 @@ from ganvas.report.rows import (
     plain,
     protocols_of,
     run_of,
-    secretless,
 )
 from ganvas.report.search import search_of
-from ganvas.tracking import redact_text
+from ganvas.tracking import redact_text, secretless
 
 FORMAT = 1
 BUDGET = 14_500_000

@@ -27,15 +27,6 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def secretless(value: Any) -> Any:
-    """A copy in which no text holds a secret, whatever key it stands under."""
-    if isinstance(value, Mapping):
-        return {key: secretless(item) for key, item in redact(value).items()}
-    if isinstance(value, list | tuple):
-        return [secretless(item) for item in value]
-    return redact_text(value) if isinstance(value, str) else value
-
-
 def metrics_of(runs: Sequence[RunView]) -> list[dict[str, Any]]:
     """Every metric and its direction, the default one first, those without a direction last."""
     found: dict[str, bool | None] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import signal
 import sys
@@ -24,7 +25,7 @@ from ganvas.engine.checkpoint_files import newest_checkpoint
 from ganvas.engine.notices import plain_notices
 from ganvas.engine.train import EXIT_FAILED, EXIT_REFUSED, Outcome, train_checked
 from ganvas.errors import GanvasError
-from ganvas.tracking import read_run_json
+from ganvas.tracking import read_run_json, redact_text, remember
 
 GRACE_SECONDS = 30.0
 """What a job has to write its checkpoint in once its driver is dead."""
@@ -70,6 +71,7 @@ def resumable(folder: Path) -> bool:
 def train_job(job: Job) -> int:
     """Train the cell, or go on with it, in this process; its exit code."""
     torch.set_num_threads(job.threads)
+    remember(job.config)
     try:
         with plain_notices():
             outcome = _train(job)
@@ -77,7 +79,7 @@ def train_job(job: Job) -> int:
         _say(str(error))
         return EXIT_REFUSED
     except Exception as error:
-        traceback.print_exc()
+        _say(traceback.format_exc(), prefix="")
         _say(f"{type(error).__name__}: {error}")
         return EXIT_FAILED
     if outcome.reason:
@@ -125,9 +127,23 @@ def redirect(log: Path) -> None:
     for stream in (1, 2):
         os.dup2(fd, stream)
     os.close(fd)
+    sys.stdout, sys.stderr = _Clean(1), _Clean(2)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
+
+
+class _Clean(io.TextIOWrapper):
+    """Text on a file descriptor, with secrets replaced."""
+
+    def __init__(self, fd: int) -> None:
+        raw = open(fd, "wb", buffering=0, closefd=False)  # noqa: SIM115
+        super().__init__(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
+
+    def write(self, text: str) -> int:
+        """Writes at once."""
+        super().write(redact_text(text))
+        return len(text)
 
 
 def _end_with_driver() -> None:
@@ -140,7 +156,7 @@ def _end_with_driver() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _say(text: str) -> None:
-    for line in text.splitlines():
-        sys.stderr.write(f"ganvas: {line}\n")
+def _say(text: str, *, prefix: str = "ganvas: ") -> None:
+    for line in redact_text(text).splitlines():
+        sys.stderr.write(f"{prefix}{line}\n")
     sys.stderr.flush()

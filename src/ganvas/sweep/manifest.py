@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ganvas.engine.settings import explain
 from ganvas.errors import RunError
-from ganvas.tracking import config_hash, redact, redact_text
+from ganvas.tracking import config_hash, redact, redact_text, remember, secretless
 from ganvas.tracking.files import write_json, write_yaml
 from ganvas.tracking.lock import RunLock
 
@@ -138,7 +138,7 @@ class Manifest:
             "created": now(),
             "command": redact_text(command),
             "overrides": [redact_text(text) for text in overrides],
-            "launcher": launcher,
+            "launcher": secretless(launcher),
             "search": list(search),
             "trust": list(trust),
         }
@@ -205,6 +205,7 @@ class Manifest:
         """Adds a cell and writes the config that it will run with; `save` makes it known."""
         file = self.folder / CELLS / f"{cell.index:04d}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
+        remember(config)
         write_yaml(file, {"choices": choices, "config": redact(config)})
         self.cells.append(cell)
 

@@ -5,7 +5,7 @@ from ganvas.tracking.files import find_runs, read_run_json
 from ganvas.tracking.hub import Hub
 from ganvas.tracking.lock import holder
 from ganvas.tracking.record import RunRecord, Status
-from ganvas.tracking.redact import config_hash, redact, redact_text
+from ganvas.tracking.redact import config_hash, redact, redact_text, remember, secretless
 from ganvas.tracking.tables import metrics_frame
 from ganvas.tracking.tensorboard_logger import TensorBoardTracker
 from ganvas.tracking.wandb_logger import WandbTracker
@@ -27,4 +27,6 @@ __all__ = [
     "read_run_json",
     "redact",
     "redact_text",
+    "remember",
+    "secretless",
 ]

@@ -63,9 +63,10 @@ class Hub:
         Raises:
             ConfigError: a tracker was asked for something that can't be had.
         """
-        from ganvas.tracking.redact import redact
+        from ganvas.tracking.redact import redact, redact_text, remember
 
         content = self.record.content
+        remember(config)
         clean = redact(config)
 
         def begin(tracker: Tracker) -> None:
@@ -75,7 +76,7 @@ class Hub:
                 name=f"{content['name']}-{self.record.id}",
                 run_id=self.record.tracker_id,
                 job_type=job_type,
-                tags=tags,
+                tags=[redact_text(tag) for tag in tags],
                 first_step=first_step,
             )
             if info := tracker.info():

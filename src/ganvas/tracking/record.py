@@ -20,7 +20,7 @@ from ganvas.tracking.files import (
     write_yaml,
 )
 from ganvas.tracking.lock import RunLock
-from ganvas.tracking.redact import config_hash, redact, redact_text
+from ganvas.tracking.redact import config_hash, redact, redact_text, remember
 from ganvas.tracking.runlog import RunLog
 from ganvas.tracking.samples import write_picture
 from ganvas.tracking.summary import MetricSummary
@@ -86,6 +86,7 @@ class RunRecord:
         """
         run_id, path = make_run_folder(Path(runs_dir), name, folder=folder)
         try:
+            remember(config)
             lock, clean = RunLock(path), redact(config)
             write_yaml(path / "config.yaml", clean)
             write_yaml(path / "overrides.yaml", [redact_text(text) for text in overrides])

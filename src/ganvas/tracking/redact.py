@@ -24,9 +24,10 @@ _SECRET_WORDS = (
 )
 _SECRET_KEY = re.compile(rf"(?:^|[_.\-/])({_SECRET_WORDS})$", re.IGNORECASE)
 _REFERENCE = r"""["']?\$\{oc\.env:\w+\}"""  # names a secret of the environment, and is none itself
-_SECRET_ASSIGNMENT = re.compile(
-    rf"""((?:^|[\s'"+~,{{])[\w.+~/@\-]*?(?:{_SECRET_WORDS})\s*[=:]\s*)(?!{_REFERENCE})"""
-    r"""("[^"]*"|'[^']*'|[^\s,'"}]+)""",
+_SECRET_ASSIGNMENT = re.compile(  # also `"api_key": …`, `api_key: str = …`, `x["api_key"] = …`
+    rf"""((?:^|[\s'"+~,{{\[])[\w.+~/@\-]*?(?:{_SECRET_WORDS})["'\]]{{0,2}}(?:\s*:\s*\w+(?=\s*=))?"""
+    rf"""\s*[=:]\s*)(?!{_REFERENCE})"""
+    r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s,'"}]+)""",
     re.IGNORECASE,
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -48,13 +49,34 @@ def environment_secrets(environment: Mapping[str, str] | None = None) -> list[st
     return sorted((v for v in found if len(v) >= _MIN_SECRET_LENGTH), key=len, reverse=True)
 
 
+_met: set[str] = set()
+"""Values that a config of this process holds under secret keys: an error may tell them."""
+
+
+def remember(config: Any) -> None:
+    """Take a config's secrets for such in all that this process writes from now on."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if isinstance(value, str) and len(value) >= _MIN_SECRET_LENGTH and _hides(key, value):
+                _met.add(value)
+            remember(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            remember(value)
+
+
+def _known() -> list[str]:
+    return sorted({*environment_secrets(), *(_met - {REDACTED})}, key=len, reverse=True)
+
+
 def redact(value: Any, *, secrets: Iterable[str] | None = None) -> Any:
     """A copy of nested dicts, lists and scalars with every secret replaced by `***`.
 
     Secret are the values under a key named like one (numbers under `…token` are kept: they are
-    token indices) and any text that contains the value of such an environment variable.
+    token indices) and any text that contains the value of such an environment variable, or one
+    that was remembered.
     """
-    known = environment_secrets() if secrets is None else list(secrets)
+    known = _known() if secrets is None else list(secrets)
     if isinstance(value, Mapping):
         return {
             key: REDACTED if _hides(key, item) else redact(item, secrets=known)
@@ -67,7 +89,16 @@ def redact(value: Any, *, secrets: Iterable[str] | None = None) -> Any:
 
 def redact_text(text: str) -> str:
     """A command line, override or log text with every secret replaced by `***`."""
-    return _SECRET_ASSIGNMENT.sub(rf"\g<1>{REDACTED}", _without(text, environment_secrets()))
+    return _SECRET_ASSIGNMENT.sub(rf"\g<1>{REDACTED}", _without(text, _known()))
+
+
+def secretless(value: Any) -> Any:
+    """A copy in which no text holds a secret, whatever key it stands under."""
+    if isinstance(value, Mapping):
+        return {key: secretless(item) for key, item in redact(value).items()}
+    if isinstance(value, list | tuple):
+        return [secretless(item) for item in value]
+    return redact_text(value) if isinstance(value, str) else value
 
 
 def _hides(key: Any, value: Any) -> bool:
@@ -79,8 +110,15 @@ def _hides(key: Any, value: Any) -> bool:
 
 def _without(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
-        text = text.replace(secret, REDACTED)
+        for form in _forms(secret):
+            text = text.replace(form, REDACTED)
     return text
+
+
+def _forms(secret: str) -> Iterable[str]:
+    """As it is, and as JSON, YAML and Python's tracebacks write it."""
+    escaped = (json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret))
+    return dict.fromkeys([*(text[1:-1] for text in escaped), secret])
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -81,7 +81,11 @@ class RunLog:
 
 @final
 class _File(logging.FileHandler):
-    """Drops what a full disk has no room for: what fails for that is told elsewhere."""
+    """Without secrets; drops what a full disk has no room for, which is told elsewhere."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The whole text of a message, with secrets replaced."""
+        return redact_text(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Say nothing where logging would print a traceback."""

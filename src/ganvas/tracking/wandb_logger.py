@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from ganvas.errors import ConfigError, RunError
 from ganvas.tracking.files import read_run_json
+from ganvas.tracking.redact import secretless
 from ganvas.tracking.wandb_account import (
     Mode,
     configured_mode,
@@ -120,10 +121,10 @@ class WandbTracker:
         arguments: dict[str, Any] = {
             "dir": str(run_dir),
             "config": dict(config),
-            "group": _short(self.group),
-            "tags": [*self.tags, *(tag for tag in tags if tag not in self.tags)],
-            "notes": self.notes,
-            "name": _short(self.name or name),
+            "group": _short(secretless(self.group)),
+            "tags": list(dict.fromkeys(secretless([*self.tags, *tags]))),
+            "notes": secretless(self.notes),
+            "name": _short(secretless(self.name or name)),
             "job_type": job_type,
             "resume": "allow",
             "save_code": False,
