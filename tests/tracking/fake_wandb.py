@@ -124,7 +124,7 @@ def _resumed(kept: list[dict[str, Any]], asked: dict[str, Any]) -> dict[str, Any
         "logLineCount": 0,
         "historyTail": json.dumps([json.dumps(kept[-1])]),
         "eventsTail": "[]",
-        "summaryMetrics": "{}",
+        "summaryMetrics": json.dumps(kept[-1]),
         "config": "{}",
         "tags": [],
         "wandbConfig": json.dumps({"t": 1}),

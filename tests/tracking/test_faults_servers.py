@@ -11,7 +11,7 @@ from fake_wandb import fake_server, without_account
 from wandb_reader import read_wandb
 
 from ganvas.tracking import RunRecord, WandbTracker
-from ganvas.tracking.syncing import offline_runs
+from ganvas.tracking.syncing import OfflineRun, offline_runs, upload
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +47,16 @@ def test_what_a_server_did_not_take_waits_for_sync(
     assert found.state()[0] == "to upload"
     (file,) = segment.glob("*.wandb")
     assert read_wandb(file).values("x") == [(1, 1.0), (2, 2.0)]
+    if mode == "fails":
+        _sent_later(found, monkeypatch)
+
+
+def _sent_later(run: OfflineRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B's own command leaves out runs that were begun online, unless it is told not to."""
+    with fake_server() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        state, said = upload(run, server=server.url)
+        assert state == "uploaded", said
+        [rows] = server.history.values()
+    assert [row["x"] for row in rows] == [1.0, 2.0]
+    assert run.state()[0] == "there already"

@@ -13,6 +13,8 @@ from wandb_reader import OfflineRun, read_as_it_is, read_wandb
 
 from ganvas.tracking import RunRecord, WandbTracker
 from ganvas.tracking.hub import Hub
+from ganvas.tracking.syncing import offline_runs
+from ganvas.tracking.wandb_account import UNSENT
 
 KEY = "a" * 40
 HEADER = 7  # bytes of a file that nothing was written to
@@ -110,3 +112,23 @@ def test_an_online_run_goes_on_where_the_server_stands(
     steps = [row["step"] for row in rows if "train/x" in row]
     assert steps == [1, 2, 3, 4]
     assert {call["name"] for call in server.variables("UpsertBucket")} == {record.path.name}
+
+
+def test_what_a_server_did_not_take_comes_as_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own file has step 2, of which the server knows nothing; then nothing waits for sync."""
+    with fake_server() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        record = new(tmp_path)
+        file = session(record, 1, 2, 3, mode="online")
+        [rows] = server.history.values()
+        rows[:] = [row for row in rows if row["step"] == 1]
+        (file.parent / UNSENT).touch()
+        again = RunRecord.open(record.path)
+        again.truncate(2)
+        session(again, 3, 4, mode="online")
+        for name in ("train/x", "val/x", "samples"):
+            assert [row["step"] for row in rows if name in row] == [1, 2, 3, 4]
+    assert not offline_runs([tmp_path])

@@ -110,7 +110,8 @@ def upload(run: OfflineRun, *, server: str, options: Sequence[str] = ()) -> tupl
         with file.open("rb") as stream:
             if stream.read(len(_MAGIC)) != _MAGIC:
                 return "failed", f"{file} is damaged: it does not begin as W&B's files do"
-    said = _wandb_sync(["-n", "1", *options, *map(str, segments)], server=server)
+    arguments = ["-n", "1", "--include-online", *options, *map(str, segments)]
+    said = _wandb_sync(arguments, server=server)
     address = _ADDRESS.search(said)
     if left := run.waiting():
         return "failed", _fault(said) or f"{left[0]} was not taken"

@@ -105,15 +105,23 @@ def mark_unsent(run: Any) -> None:
     (Path(run.settings.sync_dir) / UNSENT).touch()
 
 
-def finish_sent(run: Any, exit_code: int) -> None:
-    """Finish a run; if the server does not take all of it in time, `ganvas sync` finds it."""
+def finish_sent(run: Any, exit_code: int, *, caught_up: bool) -> None:
+    """Finish a run; if the server does not take all of it in time, `ganvas sync` finds it.
+
+    Args:
+        run: W&B's.
+        exit_code: of the process.
+        caught_up: whether it was told all that earlier sessions could not send.
+    """
     try:
         run.finish(exit_code=exit_code)
     except TimeoutError:
         text = "W&B did not take all of the run in time; `ganvas sync` sends it later"
         logging.getLogger(__name__).warning(text)
     else:
-        (Path(run.settings.sync_dir) / UNSENT).unlink(missing_ok=True)
+        own = Path(run.settings.sync_dir)
+        for sent in own.parent.glob("run-*") if caught_up else [own]:
+            (sent / UNSENT).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -60,8 +60,9 @@ class Known:
 def known(run_dir: Path, rows: list[Row], *, server_step: int | None) -> Known:
     """What earlier sessions of a run have shown.
 
-    Where one was online and this one is not, W&B is taken to have all that the record has. Of a
-    run that was resumed with changes, nothing later than its record counts: that comes otherwise.
+    Where the last one was online, so that its server tells, the server's word counts and not what
+    it was sent; where this one is offline, it is taken to have all that the record has. Of a run
+    that was resumed with changes, nothing later than its record counts: that comes otherwise.
 
     Args:
         run_dir: of the run.
@@ -75,13 +76,14 @@ def known(run_dir: Path, rows: list[Row], *, server_step: int | None) -> Known:
     last = max((row.step for row in rows), default=-1)
     resumed = record.get("resumed") or [{}]
     valid = last if resumed[-1].get("changes") else sys.maxsize
-    found = frozenset(key for key in _of_files(run_dir) if key[0] <= valid)
     online = (record.get("wandb") or {}).get("mode") == "online"
+    sessions = "offline-run-*" if online and server_step is not None else "*run-*"
+    found = frozenset(key for key in _of_files(run_dir, sessions) if key[0] <= valid)
     return Known(found, (last if server_step is None else server_step) if online else -1)
 
 
-def _of_files(run_dir: Path) -> Iterator[tuple[int, str]]:
-    for file in sorted(run_dir.glob("wandb/*run-*/run-*.wandb")):
+def _of_files(run_dir: Path, sessions: str) -> Iterator[tuple[int, str]]:
+    for file in sorted(run_dir.glob(f"wandb/{sessions}/run-*.wandb")):
         try:
             for record in records(file.read_bytes()):
                 if record.WhichOneof("record_type") == "history":

@@ -276,7 +276,8 @@ class WandbTracker:
         """Ends the run, waiting at most `finish_timeout` seconds for uploads."""
         run, self._run = self._run, None
         if run is not None:
-            finish_sent(run, exit_code)
+            online = self._active_mode == "online"
+            finish_sent(run, exit_code, caught_up=online and self._known.until >= 0)
 
 
 def _short(name: str | None) -> str | None:
