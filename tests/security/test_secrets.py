@@ -16,7 +16,7 @@ from engine_helpers import ganvas, only_run
 
 from ganvas.sweep.cells import add_cells, plan
 from ganvas.sweep.manifest import Manifest
-from ganvas.tracking import redact_text
+from ganvas.tracking import redact, redact_text
 
 ENVIRONMENT = "env-s3cr3t-of-the-shell-4711"
 TYPED = "typed-s3cr3t-of-the-user-0815"
@@ -177,3 +177,11 @@ def test_no_secret_is_in_a_sweeps_files(user: Path, tmp_path: Path) -> None:
 )
 def test_secrets_of_code_and_of_json(text: str, clean: str) -> None:
     assert redact_text(text) == clean
+
+
+def test_what_stands_under_a_secret_key_is_hidden_elsewhere_too() -> None:
+    """A config has one hash, whether its secret was met before or not."""
+    config = {"hub": {"api_key": "never-met-before-99"}, "url": "me:never-met-before-99@host"}
+    assert redact(config) == {"hub": {"api_key": "***"}, "url": "me:***@host"}
+    assert redact_text("never-met-before-99") == "never-met-before-99"
+    assert redact({"token": 17, "mask_token": "[MASK]", "x": "[MASK]"})["x"] == "[MASK]"

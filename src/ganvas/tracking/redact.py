@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 REDACTED = "***"
@@ -55,18 +55,23 @@ _met: set[str] = set()
 
 def remember(config: Any) -> None:
     """Take a config's secrets for such in all that this process writes from now on."""
-    if isinstance(config, Mapping):
-        for key, value in config.items():
+    _met.update(_under_keys(config))
+
+
+def _under_keys(node: Any) -> Iterator[str]:
+    """Texts under secret keys, long enough to be no ordinary word."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
             if isinstance(value, str) and len(value) >= _MIN_SECRET_LENGTH and _hides(key, value):
-                _met.add(value)
-            remember(value)
-    elif isinstance(config, list | tuple):
-        for value in config:
-            remember(value)
+                yield value
+            yield from _under_keys(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _under_keys(value)
 
 
-def _known() -> list[str]:
-    return sorted({*environment_secrets(), *(_met - {REDACTED})}, key=len, reverse=True)
+def _known(*more: str) -> list[str]:
+    return sorted({*environment_secrets(), *_met, *more}, key=len, reverse=True)
 
 
 def redact(value: Any, *, secrets: Iterable[str] | None = None) -> Any:
@@ -76,7 +81,7 @@ def redact(value: Any, *, secrets: Iterable[str] | None = None) -> Any:
     token indices) and any text that contains the value of such an environment variable, or one
     that was remembered.
     """
-    known = _known() if secrets is None else list(secrets)
+    known = _known(*_under_keys(value)) if secrets is None else list(secrets)
     if isinstance(value, Mapping):
         return {
             key: REDACTED if _hides(key, item) else redact(item, secrets=known)
