@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import socket
 import socketserver
 from collections.abc import Iterator
@@ -171,3 +172,62 @@ def test_a_body_is_no_next_request(client: Client) -> None:
             except ConnectionResetError:  # closed with something unread
                 return
             assert read.count(b"HTTP/1.1 ") == 1 and read.endswith(b"not found\n")
+
+
+def said(client: Client, request: bytes) -> bytes:
+    """The answer to these very bytes."""
+    with socket.create_connection(client.server.server_address[:2], timeout=60) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as answer:
+            try:
+                return answer.read()
+            except ConnectionResetError:  # closed with something unread
+                return b""
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "codes"),
+    [
+        (b"GET /" + b"a" * 60_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", (404,)),
+        (b"GET /pictures/" + b"%2e" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", (404,)),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", (414, 0)),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", (431, 0)),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: a\r\n" * 200 + b"\r\n", (431, 0)),
+        (b"GET /data.json HTTP/1.1\r\n\r\n", (403,)),
+        (b"GET /data.json\r\n\r\n", (0,)),
+        (b"GET /data.json HTTP/9.9\r\nHost: localhost\r\n\r\n", (0,)),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", (0, 400)),
+        (b"GET /pictures/\xff\xfe/\xff HTTP/1.1\r\nHost: localhost\r\n\r\n", (404,)),
+        (b"", (0,)),
+    ],
+    ids=range(11),
+)
+def test_requests_without_measure_are_refused(
+    client: Client, request_bytes: bytes, codes: tuple[int, ...], capsys: Any
+) -> None:
+    """Overlong, without a host, of no version or no HTTP: no traceback, and the next is served.
+
+    Code 0 stands for an answer without one, or for none.
+    """
+    answer = said(client, request_bytes.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    found = {int(w) for w in answer.split(b" ", 2)[1:2]} if b"HTTP/" in answer[:5] else {0}
+    assert found <= set(codes), answer[:200]
+    assert b"runs" not in answer and b"Traceback" not in answer
+    assert client.ask("/data.json").status == 200
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_picture_that_becomes_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    write_runs(root, 1, points=2, pictures=1)
+    with serving(root) as client:
+        run = client.ask("/data.json").json["runs"][0]
+        source = run["pictures"]["samples"][0]["src"]
+        file = root / run["path"] / "samples" / source.rpartition("/")[2]
+        file.unlink()
+        os.mkfifo(file)
+        assert client.ask(f"/{source}").status == 404
+        file.unlink()
+        file.mkdir()
+        assert client.ask(f"/{source}").status == 404

@@ -10,6 +10,7 @@ import gzip
 import ipaddress
 import os
 import socket
+import stat
 import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -173,7 +174,9 @@ def _read_inside(file: Path, *, root: Path) -> bytes | None:
         place = file.resolve()
         if not place.is_relative_to(root):
             return None
-        with os.fdopen(os.open(place, os.O_RDONLY | os.O_NOFOLLOW), "rb") as opened:
-            return opened.read(_MAX_PICTURE)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe would keep us waiting
+        with os.fdopen(os.open(place, flags), "rb") as opened:
+            regular = stat.S_ISREG(os.fstat(opened.fileno()).st_mode)
+            return opened.read(_MAX_PICTURE) if regular else None
     except OSError:
         return None
