@@ -13,6 +13,7 @@ import torch
 from reproducing import edit, reproduce
 
 from engine.engine_helpers import ganvas
+from ganvas.engine.checkpoint_files import weights_of
 from ganvas.engine.train import Outcome
 from ganvas.tracking.files import read_run_json
 
@@ -38,6 +39,26 @@ def test_an_interrupted_run_is_repeated_as_far_as_it_came(copied: Path, tmp_path
     assert proof.part("trace")["text"].startswith("3 steps")
     assert proof.part("weights of last")["outcome"] == "equal"
     assert "the run was interrupted" in proof.content["text"]
+
+
+@pytest.mark.usefixtures("as_proved")
+def test_a_killed_run_has_weights_of_a_step_before_its_last(copied: Path, tmp_path: Path) -> None:
+    files = copied / "checkpoints"
+    told = weights_of(files / "previous.ckpt")
+    (files / "last.ckpt").unlink()
+    (files / "previous.ckpt").rename(files / "last.ckpt")
+    edit(copied, lambda record: record.update(status="running", weights=None))
+    proof = reproduce(copied, tmp_path / "again")
+    assert (proof.said.code, proof.content["steps"]) == (0, 4)
+    assert told["step"] < 4
+    text = f"step {told['step']}, sha256 {told['sha256'][:8]}"
+    assert proof.part("weights of last")["text"].startswith(text)
+    assert proof.part("weights of best")["outcome"] == "equal"
+    state = torch.load(files / "last.ckpt", weights_only=True)
+    next(iter(state["state_dict"].values())).add_(1)
+    del state["ganvas_hashes"]
+    torch.save(state, files / "last.ckpt")
+    assert reproduce(copied, tmp_path / "other").said.code == 4
 
 
 def _edited_config(run: Path) -> None:
@@ -151,6 +172,8 @@ def test_evaluations_are_measured_again(copied: Path, tmp_path: Path) -> None:
         (("RUN", "RUN"), "takes one run"),
         (("RUN", "--stepz", "3"), "no such flag"),
         (("RUN", "--steps", "99"), "the run recorded 4 steps"),
+        (("RUN", "--steps"), "`--steps` takes a value"),
+        (("RUN/..",), "is no run, and holds"),
         (("RUN", "steps=0"), "steps"),
         (("RUN", "tolerance=-1"), "tolerance"),
         (("RUN", "out=RUN"), "there is a run already"),

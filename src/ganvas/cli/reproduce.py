@@ -88,7 +88,9 @@ def _parse(arguments: Sequence[str]) -> tuple[str, list[str]]:
             overrides.append("checkout=true")
         elif flag in _FLAGS:
             value = value if given else next(rest, "")
-            overrides.append(f"{_FLAGS[flag]}={value or 'null'}")
+            if not value:
+                raise ConfigError(f"`{flag}` takes a value; {USAGE}")
+            overrides.append(f"{_FLAGS[flag]}={value}")
         elif flag.startswith("-") and not Path(argument).exists():
             raise ConfigError(f"`{flag}`: no such flag; {USAGE}")
         elif "=" in argument and not Path(argument).expanduser().exists():

@@ -67,6 +67,11 @@ def find_originals(target: str, *, trust: Sequence[str] = ()) -> list[Original]:
         return [wandb_files.original(target, file)]
     if results := studies.find(path):
         return [studies.original(file, trust=trust) for file in results]
+    if path.is_dir() and (runs := sorted(file.parent for file in path.rglob(RUN_FILE))):
+        raise RunError(
+            f"{path} is no run, and holds {len(runs)} of them; give one, as {runs[0]}: each is "
+            "trained again, which takes as long as it took then"
+        )
     folder = find_run(path).folder
     read_run_json(folder)
     return [Original(target, "export" if path.is_file() else "run", folder)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ganvas.engine.checkpoint_files import read_checkpoint, weights_file
+from ganvas.engine.checkpoint_files import read_checkpoint, weights_file, weights_of
 from ganvas.errors import CheckpointError
 from ganvas.proof.comparison import Comparison
 from ganvas.proof.conditions import short
@@ -29,24 +29,41 @@ def compare_weights(
         recorded: step and hash of the run's.
         here: of the re-run's.
         folders: of the run and of the re-run.
-        last: last step of a prefix, whose weights are compared where the run kept that step's.
+        last: last step of a prefix, whose weights are compared where the re-run kept that step's.
     """
     if not recorded:
         comparison.add("weights", "not compared", "the record has none")
     for name, told in recorded.items():
-        part = f"weights of {name}"
-        if last is not None and (told["step"] != last or name != "last"):
-            text = f"the run's are of step {told['step']}, not of step {last}"
+        part, step = f"weights of {name}", told["step"]
+        if last is not None and step > last:
+            text = f"the run's are of step {step}, not of step {last}"
             comparison.add(part, "not compared", text)
-        elif name not in here:
+            continue
+        found = _kept(name, here, folders[1], step=step)
+        if last is not None and (found is None or found[1]["step"] != step):
+            now = "has none" if found is None else f"has those of step {found[1]['step']}"
+            text = f"the run's are of step {step}, the re-run {now}"
+            comparison.add(part, "not compared", text)
+        elif found is None:
             comparison.add(part, "differs", "the re-run kept none")
-        elif last is not None and here[name]["step"] != last:
-            comparison.add(part, "not compared", f"the re-run's are of step {here[name]['step']}")
-        elif told["sha256"] == here[name]["sha256"]:
-            comparison.add(part, "equal", f"step {told['step']}, sha256 {short(told['sha256'])}…")
+        elif told["sha256"] == found[1]["sha256"]:
+            comparison.add(part, "equal", f"step {step}, sha256 {short(told['sha256'])}…")
         else:
-            files = [weights_file(folder, name) for folder in folders]
-            comparison.add(part, "differs", _difference(*files))
+            comparison.add(part, "differs", _difference(weights_file(folders[0], name), found[0]))
+
+
+def _kept(
+    name: str, here: Mapping[str, Mapping[str, Any]], folder: Path, *, step: int
+) -> tuple[Path, Mapping[str, Any]] | None:
+    """File, step and hash of the re-run's: a killed run ended some steps after its last file."""
+    if name not in here:
+        return None
+    former = weights_file(folder, "previous")
+    if name == "last" and here[name]["step"] != step and former.is_file():
+        told = weights_of(former)
+        if told["step"] == step:
+            return former, told
+    return weights_file(folder, name), here[name]
 
 
 def _difference(recorded: Path, here: Path) -> str:
