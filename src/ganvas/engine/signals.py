@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -60,14 +60,21 @@ class SignalInbox:
 
 @contextmanager
 def signal_inbox() -> Iterator[SignalInbox]:
-    """Handlers for SIGINT and SIGTERM inside, the former ones afterwards (main thread only)."""
+    """As `received`, into a new inbox."""
     inbox = SignalInbox()
+    with received(inbox.receive):
+        yield inbox
+
+
+@contextmanager
+def received(receive: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM are handled so inside, as before afterwards (main thread only)."""
     if threading.current_thread() is not threading.main_thread():
-        yield inbox
+        yield
         return
-    former = {number: signal.signal(number, inbox.receive) for number in HANDLED}
+    former = {number: signal.signal(number, receive) for number in HANDLED}
     try:
-        yield inbox
+        yield
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

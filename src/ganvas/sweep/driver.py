@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, final
 
+from ganvas.engine.signals import received
 from ganvas.errors import GanvasError, RunError
 from ganvas.sweep.cells import thawed
 from ganvas.sweep.job import Job, resumable
@@ -95,7 +94,7 @@ class Driver:
             OSError: `sweep.json` can't be written; jobs were interrupted, with checkpoints.
             RunError: no process can be started; likewise.
         """
-        with self._signals():
+        with received(self._receive):
             try:
                 while self._step():
                     pass
@@ -270,28 +269,14 @@ class Driver:
                 job.process.kill()
         self._signals_obeyed += len(got)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM are written down inside; `_obey` acts, never in between."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        """Write a signal down; `_obey` acts, never in between."""
+        del frame
+        if not self._signals_got:
+            self._signalled_at = time.monotonic()
+        elif time.monotonic() < self._signalled_at + ONE_SIGNAL_SECONDS:
             return
-
-        def receive(number: int, frame: FrameType | None) -> None:
-            del frame
-            if not self._signals_got:
-                self._signalled_at = time.monotonic()
-            elif time.monotonic() < self._signalled_at + ONE_SIGNAL_SECONDS:
-                return
-            self._signals_got.append(number)
-
-        handled = (signal.SIGINT, signal.SIGTERM)
-        former = {number: signal.signal(number, receive) for number in handled}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
+        self._signals_got.append(number)
 
 
 def _closed(process: JobProcess) -> bool:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import FrameType
-from typing import Any, final
+from typing import final
 
+from ganvas.engine.signals import received
 from ganvas.errors import RunError
 from ganvas.sweep.job import resumable
 from ganvas.sweep.manifest import Attempt, Cell, Manifest, State, now
@@ -176,7 +174,7 @@ class ClusterDriver:
             self._submit(self.fresh)
         if not self.settings.wait:
             return EXIT_OK
-        with self._signals():
+        with received(self._receive):
             while self._out and self._signal is None:
                 self._step()
                 time.sleep(POLL_SECONDS[self.settings.executor])
@@ -248,21 +246,7 @@ class ClusterDriver:
         tries_left = self.settings.retries + 1 - self._tries[cell.index]
         return cell.state != "done" and not refused and tries_left > 0
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the waiting."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def receive(number: int, frame: FrameType | None) -> None:
-            del frame
-            self._signal = number
-
-        handled = (signal.SIGINT, signal.SIGTERM)
-        former: dict[int, Any] = {number: signal.signal(number, receive) for number in handled}
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                signal.signal(number, handler)
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        """A signal ends the waiting."""
+        del frame
+        self._signal = number
