@@ -64,7 +64,8 @@ def not_finite(folder: Path, random: Random) -> Iterator[Trial]:
         assert run is not None
         said = started.printed()
         told = re.search(
-            r"(\w+) (?:became|was) (?:nan|inf).* at step (\d+) \(batch (\d+) of epoch", said
+            r"(\w+) (?:became|was) (?:nan|inf|no longer).* at step (\d+) \(batch (\d+) of epoch",
+            said,
         )
         if code != 1 or status_of(run) != "failed":
             faults.append(f"it ended with {code}: {said[-300:]}")

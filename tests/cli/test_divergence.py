@@ -138,7 +138,9 @@ def test_before_the_first_checkpoint(place: Path) -> None:
 def test_weights_that_a_bad_gradient_spoiled_are_not_saved(place: Path) -> None:
     """In step 6 every loss is finite, and a checkpoint is due right after it."""
     said = train(*VAE, *SMALL, *STEPS, *faulty("decoder", at=6, gradient=True))
-    reason = "encoder.layers.0.weight was no longer finite at step 6, after a gradient that was not"
+    listed = f"(batch 5 of epoch 0; {LISTED}"
+    reason = f"encoder.layers.0.weight was no longer finite at step 6 {listed}, after a gradient "
+    reason += "that was not"
     require_failed(said, place, reason + LAST_3, step=3)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 
-from ganvas.callbacks.figures import DivergedError
+from ganvas.callbacks.figures import DivergedError, batch_of
 from ganvas.errors import InterruptedRun
 from ganvas.protocols import trainable
 
@@ -112,10 +112,11 @@ class Checkpoints(pl.Callback):
         Raises:
             DivergedError: if a weight or buffer is not finite; nothing is saved.
         """
+        step = trainable(pl_module).step
         bad = [n for n in _not_finite(checkpoint["state_dict"]) if n not in self._never_finite]
         if bad:
             raise DivergedError(
-                f"{bad[0]} was no longer finite at step {trainable(pl_module).step}, after a "
+                f"{bad[0]} was no longer finite at step {step}{batch_of(trainer, step)}, after a "
                 f"gradient that was not; {self.last_good()}. "
                 "Lower the learning rate, or set trainer.gradient_clip_val"
             )

@@ -165,7 +165,7 @@ class Figures(pl.Callback):
         if found := _fault(steps, rows, skips=skips):
             fault, step = found
             raise DivergedError(
-                f"{fault}{_batch_of(trainer, step)}; {self.last_good()}. "
+                f"{fault}{batch_of(trainer, step)}; {self.last_good()}. "
                 "Lower the learning rate, or set trainer.gradient_clip_val"
             )
 
@@ -229,7 +229,7 @@ def _without_skipped(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]
     ]
 
 
-def _batch_of(trainer: pl.Trainer, step: int) -> str:
+def batch_of(trainer: pl.Trainer, step: int) -> str:
     """Which batch that step had; its images go to the log."""
     loader = trainer.train_dataloader
     if not isinstance(loader, TellsImages):
