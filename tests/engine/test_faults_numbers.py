@@ -28,7 +28,7 @@ TINY = (
 )
 
 
-@pytest.mark.parametrize("step", [3, 17])
+@pytest.mark.parametrize("step", [pytest.param(3, marks=pytest.mark.slow), 17])
 def test_the_batch_and_its_images_are_named(
     step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ POINTS = {
     "validation": Trap("evaluation batch", 4),  # the last of the second validation
     "write": Trap("write of a checkpoint", 6),
 }
+slow = partial(pytest.param, marks=pytest.mark.slow)
 FINISHED = CallTrap("ganvas.tracking.record.RunRecord.end")
 
 
@@ -46,9 +48,9 @@ def test_a_killed_run_ends_as_the_undisturbed_one(
     [
         FileTrap("os.rename", "last.ckpt", 5),  # next.ckpt stands, last.ckpt is the one before
         FileTrap("os.rename", "best.ckpt", 2),  # last.ckpt stands, the best one is to be it
-        FileTrap("os.rename", "step-00000016.ckpt"),
-        FileTrap("os.rename", "samples-00000024.png"),  # validated and saved, not shown
-        FileTrap("os.rename", "run.json", 7),
+        slow(FileTrap("os.rename", "step-00000016.ckpt")),
+        slow(FileTrap("os.rename", "samples-00000024.png")),  # validated and saved, not shown
+        slow(FileTrap("os.rename", "run.json", 7)),
     ],
     ids=["last", "best", "periodic", "picture", "record"],
 )
@@ -77,7 +79,9 @@ def test_killed_again_and_again(wholes: Callable[..., Path], tmp_path: Path) -> 
     assert differences(cut, wholes("gan")) == []
 
 
-@pytest.mark.parametrize("options", [("test=true",), ("dataset.val_size=0",)], ids=["test", "end"])
+@pytest.mark.parametrize(
+    "options", [slow(("test=true",)), ("dataset.val_size=0",)], ids=["test", "end"]
+)
 def test_killed_at_its_end(
     options: tuple[str, ...], wholes: Callable[..., Path], tmp_path: Path
 ) -> None:

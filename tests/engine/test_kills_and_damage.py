@@ -51,7 +51,7 @@ def empty(data: bytes) -> bytes:
     return b""
 
 
-@pytest.mark.parametrize("damage", [truncate, flip, empty])
+@pytest.mark.parametrize("damage", [truncate, flip, pytest.param(empty, marks=pytest.mark.slow)])
 def test_a_damaged_checkpoint_falls_back(
     damage: Callable[[bytes], bytes], cut: Path, wholes: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -66,7 +66,11 @@ def test_a_damaged_checkpoint_falls_back(
     assert read_run_json(run)["resumed"][-1]["from_step"] == 12
 
 
-@pytest.mark.parametrize("spoilt", [bytes, truncate], ids=["of another step", "damaged"])
+@pytest.mark.parametrize(
+    "spoilt",
+    [pytest.param(bytes, marks=pytest.mark.slow), truncate],
+    ids=["of another step", "damaged"],
+)
 def test_a_best_that_is_not_this_runs_is_selected_anew(
     spoilt: Callable[[bytes], bytes], cut: Path, wholes: Callable[..., Path], tmp_path: Path
 ) -> None:
