@@ -77,7 +77,7 @@ def modest(value: Any) -> bool:
         return all(map(modest, value))
     if isinstance(value, str):
         return not value.startswith(("/", "~")) and ".." not in value
-    if not isinstance(value, float | int) or math.isnan(value):
+    if not isinstance(value, float | int) or (isinstance(value, float) and math.isnan(value)):
         return True
     return abs(value) <= LARGE or abs(value) >= 2**63
 
