@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,26 @@ def test_a_signal_to_one_rank_ends_all(
     assert finish(process) == (143 if number == signal.SIGTERM else 1)
     record = json.loads((only_run(tmp_path) / "run.json").read_text())
     assert record["status"] == ("interrupted" if number == signal.SIGTERM else "failed")
+
+
+@pytest.mark.slow
+def test_a_signal_to_all_while_ranks_begin(tmp_path: Path, rank_pid: Callable[[int], int]) -> None:
+    """As Ctrl-C sends it: rank 1, which imports for some seconds yet, leaves it to rank 0."""
+    many = ["model=gan", "trainer=ddp", "trainer.accelerator=cpu", "trainer.max_epochs=100000"]
+    process = start(*many, runs=tmp_path)
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with suppress(ValueError, OSError):  # there is no rank yet
+            told = Path(f"/proc/{rank_pid(process.pid)}/status").read_text()
+            if int(told.partition("SigIgn:")[2].split()[0], 16) & 1 << (signal.SIGINT - 1):
+                break
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, said
+    assert b"Traceback" not in said
+    record = json.loads((only_run(tmp_path) / "run.json").read_text())
+    assert (record["status"], record["reason"]) == ("interrupted", "signal 2")
 
 
 @pytest.fixture

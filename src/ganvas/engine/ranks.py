@@ -239,12 +239,14 @@ def _end_with_parent() -> None:
 
 def main() -> int:
     """A rank other than 0: the run's frozen config, no record, no output."""
+    # Rank 0 acts on them; the first two are heard here, too, once this rank trains (`signals`).
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     from ganvas.engine.failures import reason_of
     from ganvas.engine.runs import read_checked
     from ganvas.engine.train import train_rank
 
     _end_with_parent()
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a cluster's warning, which rank 0 acts on
     warnings.filterwarnings("ignore", category=GanvasWarning)  # rank 0 shows them
     run = Path(sys.argv[1])
     checked = read_checked(run, trust=[])
