@@ -13,8 +13,8 @@ import pytest
 from reproducing import edit
 
 from engine.engine_helpers import only_run
-from ganvas.errors import RunError
-from ganvas.proof.checkout import overrides_of, recorded_commit
+from ganvas.errors import InterruptedRun, RunError
+from ganvas.proof.checkout import Commit, overrides_of, recorded_commit, worktree
 from ganvas.tracking.files import read_run_json
 
 TOP = Path(__file__).parents[2]
@@ -81,6 +81,26 @@ def _repository(place: Path) -> Path:
     for command in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "all")):
         _git(place, *command)
     return place
+
+
+def test_a_worktree_whose_making_was_interrupted_is_gone_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        command = ["git", "-C", str(tmp_path), *who, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    git("init")
+    git("commit", "--allow-empty", "-m", "first")
+    monkeypatch.setattr("ganvas.proof.checkout.own_checkout", lambda: tmp_path)
+    commit = Commit(git("rev-parse", "HEAD").strip(), None)
+    with pytest.raises(InterruptedRun), worktree(commit) as tree:
+        assert tree.is_dir()
+        git("worktree", "lock", str(tree))  # as git leaves it when it is killed
+        raise InterruptedRun(2)
+    assert len(git("worktree", "list").splitlines()) == 1
+    assert not tree.parent.exists()
 
 
 @pytest.mark.slow

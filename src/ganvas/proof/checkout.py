@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,8 @@ def worktree(commit: Commit) -> Iterator[Path]:
         yield tree
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(RunError):
+            _git(top, "worktree", "unlock", str(tree))  # only one that was interrupted is locked
         _git(top, "worktree", "prune")
 
 
@@ -151,7 +153,9 @@ def train_there(
     found = next(iter(sorted(place.glob(f"**/{RUN_FILE}"))), None)
     folder = None if found is None else found.parent
     code = 128 + came[0] if came else code
-    reason = None if code == 0 else next((x for x in reversed(lines) if x.strip()), "no message")
+    told = None if folder is None else read_run_json(folder).get("reason")
+    said_last = next((line for line in reversed(lines) if line.strip()), "no message")
+    reason = None if code == 0 else told or said_last
     return Outcome(folder or place, code, reason), folder
 
 

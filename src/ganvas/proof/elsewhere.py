@@ -63,9 +63,24 @@ def repeat_there(
     Raises:
         RunError: if the worktree can't be made.
     """
+    here = place / f".checkout-{secrets.token_hex(3)}"
+    try:
+        _repeat(done, record, settings, here=here, place=place, out=out)
+    finally:
+        shutil.rmtree(here, ignore_errors=True)
+
+
+def _repeat(
+    done: Reproduction,
+    record: Mapping[str, Any],
+    settings: ReproduceSettings,
+    *,
+    here: Path,
+    place: Path,
+    out: Path | None,
+) -> None:
     folder, last = done.original.folder, done.reach.last
     expected = record.get("config_hash")
-    here = place / f".checkout-{secrets.token_hex(3)}"
     environment = _environment(record, read_config(folder), settings)
 
     def enough(run: Path) -> bool:
@@ -92,7 +107,6 @@ def repeat_there(
     if other:
         text = "the recorded command gives another config there than the one recorded"
         done.verdict = not_comparable(text)
-    shutil.rmtree(here, ignore_errors=True)
 
 
 def _environment(
