@@ -125,3 +125,9 @@ def test_noise_that_is_given_is_not_truncated(class_run: Path) -> None:
 def test_no_class_is_no_choice(class_run: Path) -> None:
     with pytest.raises(RunError, match=r"^y: must be a class .*, got \[\]$"):
         library.load_run(class_run).model.sample(2, y=[])
+
+
+@pytest.mark.parametrize("name", ["?", "grid", "grid.txt", "a.b/c"])
+def test_a_grid_needs_the_name_of_a_picture(name: str, tmp_path: Path) -> None:
+    said = ganvas("sample", str(tmp_path), f'out="{name}"')
+    assert said.code == 2 and said.message.startswith(f"out={name}: a grid is a picture; give a")

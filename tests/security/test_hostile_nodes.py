@@ -47,9 +47,7 @@ FORMS: dict[str, Callable[[Path], Node]] = {
         "_recursive_": False,
         "extra": {"deep": made(canary)},
     },
-    "text that decodes to it": lambda canary: (
-        f"${{oc.decode:'{{_target_: os.mkdir, path: {canary}}}'}}"
-    ),
+    "text": lambda canary: f"${{oc.decode:'{{_target_: os.mkdir, path: {canary}}}'}}",
     "a target that decodes": lambda canary: {
         "_target_": "${oc.decode:\"'os.mkdir'\"}",
         "path": str(canary),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,6 +21,8 @@ from ganvas.errors import ConfigError
 from ganvas.paths import config_dir
 
 RESERVED = frozenset({"hydra"})
+
+_SHOWN = 300  # characters of what a parser says
 
 COMPOSABLE = ("callbacks", "metrics", "penalty")
 """Groups of parts by name, of which several options may be chosen."""
@@ -69,6 +72,9 @@ def compose(
             full = hydra_compose(name, [*extra, *overrides], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_explain(error, list(overrides), name, search)) from error
+    except yaml.YAMLError as error:  # of a file of `--config-dir`
+        told = " ".join(str(error).split())
+        raise ConfigError(f"--config-dir: a file there is no YAML: {told[:_SHOWN]}") from error
     _check_hydra(full.hydra)
     choices = {
         group: option

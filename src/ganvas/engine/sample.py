@@ -14,7 +14,7 @@ from ganvas.engine.checkpoint_files import checkpoint_path
 from ganvas.engine.priors import build_prior, code_source
 from ganvas.engine.runs import Run, load_run, pick_device
 from ganvas.engine.settings import SampleSettings
-from ganvas.errors import RunError
+from ganvas.errors import ConfigError, RunError
 from ganvas.evaluation.priors import NormalPrior, OwnPrior, Prior
 from ganvas.models.view import ModelView, cut
 from ganvas.protocols import Conditional
@@ -34,6 +34,7 @@ def sample(settings: SampleSettings) -> Path:
         GanvasError: if the run can't be used, its model draws no such samples, or `out` can't be
             written.
     """
+    _check_out(settings)
     run = load_run(settings.run, trust=settings.trust)
     prior = build_prior(settings.prior, trust=settings.trust)
     device = pick_device(settings.accelerator)
@@ -62,6 +63,20 @@ def sample(settings: SampleSettings) -> Path:
     except OSError as error:
         raise RunError(f"out={out}: can't be written ({error.strerror}); choose another") from error
     return out
+
+
+def _check_out(settings: SampleSettings) -> None:
+    """A grid's file names a format of pictures.
+
+    Raises:
+        ConfigError: if it names none.
+    """
+    suffix = Path(settings.out or "a.png").suffix.lower()
+    if settings.format == "grid" and Image.registered_extensions().get(suffix) not in Image.SAVE:
+        raise ConfigError(
+            f"out={settings.out}: a grid is a picture; give a name that ends in .png, or choose "
+            "format=png (a folder) or format=npz"
+        )
 
 
 def _codes(prior: Prior, run: Run, view: ModelView, settings: SampleSettings) -> torch.Tensor:
