@@ -2,7 +2,7 @@
 
     python experiments/faults/prove.py
 
-The run is killed with SIGKILL once it has recorded 250 of its 600 steps. Folders are shortened.
+The run is killed with SIGKILL once it has recorded 250 of its 400 steps. Folders are shortened.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TRAIN = (
     "train", "model=dcgan", "network.generator.width=16", "network.critic.width=16", "name=proof",
-    "trainer.max_steps=600", "trainer.checkpoint.every_n_steps=100", "trainer.progress_bar=false",
+    "trainer.max_epochs=null", "trainer.max_steps=400", "trainer.checkpoint.every_n_steps=100",
+    "trainer.progress_bar=false",
 )  # fmt: skip
 KILLED_AFTER = 250
 
@@ -69,7 +70,7 @@ def main() -> None:
             f"    {' '.join(TRAIN[4:-1])} &",
             "$ kill -9 $!",
         ]
-        lines += [f"(its trace has {steps} of 600 steps)", "$ ganvas train resume=RUN"]
+        lines += [f"(its trace has {steps} of 400 steps)", "$ ganvas train resume=RUN"]
         code, out = said(place, "train", f"resume={run}", "trainer.progress_bar=false")
         lines += [line for line in out if line.startswith("status")]
         lines.append(f"$ ganvas reproduce RUN{_code(code)}")
@@ -78,13 +79,14 @@ def main() -> None:
         code, _ = said(place, "export", str(run), "proof.zip")
         lines.append(f"$ ganvas reproduce proof.zip{_code(code)}")
         code, out = said(place, "reproduce", "proof.zip")
-        lines += [*_shown(out)[-2:], f"$ echo $?\n{code}"]
+        lines += [*_shown(out)[-1:], f"$ echo $?\n{code}"]
     (HERE / "prove.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _shown(out: list[str]) -> list[str]:
-    """Without the lines that name folders."""
-    return [line for line in out if not line.startswith(("reproducing", "re-run"))]
+    """Without the lines that name folders, and without the last empty one."""
+    lines = [line for line in out if not line.startswith(("reproducing", "re-run"))]
+    return "\n".join(lines).rstrip().splitlines()
 
 
 def _code(code: int) -> str:
