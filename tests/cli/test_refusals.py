@@ -265,7 +265,7 @@ NOT_THERE = {
         "/nope.npz: no such file; set dataset.root to your .npz or .npy file"
     ),
     "init_from=/nope": (
-        "/nope is no run folder: it has no run.json; "
+        "init_from='/nope': /nope is no run folder: it has no run.json; "
         "give a folder like runs/<name>/<date-time>-<id>"
     ),
     "--config-dir /nope": "--config-dir: no such folder, got '/nope'",

@@ -115,8 +115,7 @@ def test_no_command_runs_what_a_checkpoint_holds(
     for call in (library.load_run(vae_copy).load_model, lambda: newest_checkpoint(vae_copy)):
         with pytest.raises(CheckpointError):
             call()
-    with pytest.raises(pickle.UnpicklingError):
-        weights_hashes(vae_copy)  # of a run's own files, while it is written
+    assert weights_hashes(vae_copy) == {}  # of a run's own files, at its end
     assert not canary.hatched()
 
 

@@ -191,6 +191,7 @@ def test_a_full_disk_ends_the_jobs_and_leaves_the_old_manifest(
     def fails() -> None:
         calls.append(time.monotonic())
         if len(calls) == 3:  # the second cell is done
+            wait_for((manifest.folder / str(manifest.cells[0].run) / "run.json").exists)
             raise OSError(28, "No space left on device")
         save()
 

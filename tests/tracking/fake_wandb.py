@@ -19,13 +19,21 @@ _ENTITY = {"id": "E", "name": "me"}
 
 @contextmanager
 def without_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No account and no server that answers, for the length of a fixture."""
+    """No account and no server that answers, for the length of a fixture.
+
+    What W&B keeps of an earlier use in this process is forgotten, before and afterwards.
+    """
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    _forget()
     yield
+    _forget()
+
+
+def _forget() -> None:
     import wandb
     from wandb.sdk.lib import wbauth
 

@@ -160,6 +160,8 @@ def _check_start(checked: Checked, model: GenerativeModule) -> None:
     try:
         path = checkpoint_path(find_run(source).folder, checked.settings.checkpoint)
         check_fit(model, read_checkpoint(path), path)
+    except GanvasError as error:
+        raise type(error)(f"init_from={brief(source)}: {error}") from error
     except (OSError, RuntimeError) as error:  # no name that a file or a user's folder has
         raise ConfigError(f"init_from={brief(source)}: can't be looked for there") from error
 

@@ -55,7 +55,7 @@ from ganvas.engine.trainer import (
     quiet_lightning,
     total_steps,
 )
-from ganvas.errors import CheckpointError, InterruptedRun
+from ganvas.errors import InterruptedRun
 from ganvas.protocols import Decodes, Samples
 from ganvas.tracking.hub import Hub
 from ganvas.tracking.provenance import determinism
@@ -265,7 +265,7 @@ def _recorded(
         with suppress(OSError):
             marker.unlink(missing_ok=True)
         spent = {"seconds": time.monotonic() - began, "peak_memory_mib": peak_memory()}
-        with suppress(OSError, CheckpointError):  # a full disk: then `finish` says so
+        with suppress(OSError):  # a full disk: then `finish` says so
             record.set(usage=spent, weights=weights_hashes(record.path))
         outcome = finish(hub, outcome, inbox, checked)
     return outcome
