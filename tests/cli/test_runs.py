@@ -295,8 +295,8 @@ def test_a_run_that_began_so_is_resumed_without_its_parent(vae_copy: Path, place
 def test_init_from_another_model(ae_run: Path, place: Path) -> None:
     said = train("model=vae", f"init_from={ae_run}")
     assert said.message == (
-        f"init_from='{ae_run}': {ae_run}/checkpoints/best.ckpt is of another model: 0 weights missing, 0 unknown, 2 of "
-        "another shape (first: encoder.layers.2.bias); use the config it was trained with"
+        f"init_from='{ae_run}': {ae_run}/checkpoints/best.ckpt is of another model: "
+        "0 weights missing, 0 unknown, 2 of another shape (first: encoder.layers.2.bias); use the config it was trained with"
     )
     assert said.code == 2
     assert list(place.iterdir()) == []
