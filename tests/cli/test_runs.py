@@ -296,7 +296,8 @@ def test_init_from_another_model(ae_run: Path, place: Path) -> None:
     said = train("model=vae", f"init_from={ae_run}")
     assert said.message == (
         f"init_from='{ae_run}': {ae_run}/checkpoints/best.ckpt is of another model: "
-        "0 weights missing, 0 unknown, 2 of another shape (first: encoder.layers.2.bias); use the config it was trained with"
+        "0 weights missing, 0 unknown, 2 of another shape (first: encoder.layers.2.bias); "
+        "use the config it was trained with"
     )
     assert said.code == 2
     assert list(place.iterdir()) == []
