@@ -23,12 +23,12 @@ def without_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
     What W&B keeps of an earlier use in this process is forgotten, before and afterwards.
     """
+    _forget()  # first: else the address of a service that has ended would be restored
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    _forget()
     yield
     _forget()
 
