@@ -43,6 +43,7 @@ CASES = {
 }
 RECORDING = (
     "ganvas.tracking.record._first_content",
+    "ganvas.engine.train._conditions",
     "ganvas.tracking.record.RunRecord.log_trace",
     "ganvas.callbacks.figures._fetch",
     "ganvas.engine.checkpoint_files._hashes",
