@@ -88,7 +88,13 @@ def drive(place: Path, *arguments: str, hook: Hook | None = None) -> Drive:
     out = place / f"out-{time.monotonic_ns()}.txt"
     environment = {**os.environ, "GANVAS_RUNS_DIR": str(place / "runs")}
     started = context.Process(target=_drive, args=(arguments, place, out, environment, hook))
-    started.start()
+    try:
+        started.start()
+    except (EOFError, ConnectionRefusedError):  # a test before this one has left a dead server
+        server = forkserver._forkserver  # type: ignore[attr-defined]
+        server._forkserver_pid = server._forkserver_alive_fd = server._forkserver_address = None
+        started = context.Process(target=_drive, args=(arguments, place, out, environment, hook))
+        started.start()
     return Drive(started, place, out)
 
 
